@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause */
+/*
+ * Userspace interface of the ivshmem driver: /dev/ivshmemN.
+ *
+ * One node stands for one PCI device 1af4:1110: a piece of memory that several
+ * virtual machines (and their host) share, and, where the device has MSI-X,
+ * doorbells by which they interrupt each other.
+ *
+ * open(2)
+ *	O_RDONLY	query the device, wait for doorbells, map read-only
+ *	O_RDWR		also ring doorbells and map writable
+ *	O_NONBLOCK	read(2) and IVSHMEM_IOC_RING fail with EAGAIN instead of
+ *			waiting
+ *	Rights are those of the moment of open(2) and travel with the
+ *	descriptor.  A new file is subscribed to every vector of the device and
+ *	has seen no event yet: only doorbells from now on count.
+ *
+ * mmap(2)
+ *	The offset is a byte offset into the shared memory, page-aligned; offset
+ *	plus length must lie within &struct ivshmem_ioc_info.memory_size.
+ *	MAP_SHARED only, never executable.  Pages appear on first access.  When
+ *	the device goes away every mapping is revoked: an access then raises
+ *	SIGBUS.
+ *	Errors: EINVAL (out of range, or MAP_PRIVATE), EPERM (PROT_EXEC),
+ *	EACCES (writable mapping of a read-only file), ENODEV (device gone).
+ *	The memory has no struct page: O_DIRECT I/O and registered buffers into
+ *	it fail with EFAULT.
+ *
+ * read(2)
+ *	Returns as many whole &struct ivshmem_event_record as fit and are
+ *	pending, one per vector, in vector order, and consumes them for this
+ *	file only.  Every open file sees every doorbell; several doorbells on a
+ *	vector before a read are one record with their count.  Blocks while
+ *	nothing is pending.
+ *	Errors: EINVAL (buffer shorter than one record), EAGAIN (O_NONBLOCK and
+ *	nothing pending), EINTR, ENODEV (device gone, and nothing pending is
+ *	reported any more), EOPNOTSUPP (the device has no doorbells), EFAULT.
+ *
+ * poll(2)
+ *	EPOLLIN while a subscribed vector has events; EPOLLERR | EPOLLHUP once
+ *	the device is gone.  Also under epoll(7) and io_uring(7).
+ *
+ * A doorbell is a hint that the memory changed.  Doorbells can be lost while
+ * the receiver is being reset, and any peer can ring at any time.  After
+ * system sleep every vector counts one event, because doorbells may have been
+ * lost meanwhile.
+ */
+#ifndef _UAPI_LINUX_IVSHMEM_H
+#define _UAPI_LINUX_IVSHMEM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/*
+ * Every argument starts with its own size, so that it can grow: a kernel
+ * accepts a shorter (older) structure of at least the size shown here, and a
+ * longer (newer) one if all that it does not know is zero, else E2BIG.
+ *
+ * Common errors of all commands: ENOTTY (unknown command), EINVAL (size too
+ * small, unknown flag, reserved field not zero), E2BIG (size beyond a page, or
+ * unknown fields in use), EFAULT, ENODEV (device gone).
+ */
+#define IVSHMEM_IOC_MAGIC	0xd6
+
+#define IVSHMEM_IOC_INFO	_IO(IVSHMEM_IOC_MAGIC, 0x00)
+#define IVSHMEM_IOC_SUBSCRIBE	_IO(IVSHMEM_IOC_MAGIC, 0x01)
+#define IVSHMEM_IOC_EVENTFD	_IO(IVSHMEM_IOC_MAGIC, 0x02)
+#define IVSHMEM_IOC_RING	_IO(IVSHMEM_IOC_MAGIC, 0x03)
+
+/*
+ * Vectors that the driver uses.  QEMU honours only the low eight bits of a
+ * doorbell's vector on its slow path, so that higher ones would alias.
+ */
+#define IVSHMEM_MAX_VECTORS	256
+/* Peer ids are 16 bits wide in the doorbell register. */
+#define IVSHMEM_MAX_PEERS	65536
+
+/* &struct ivshmem_ioc_info.features */
+#define IVSHMEM_FEATURE_DOORBELL	(1U << 0) /* MSI-X and a doorbell */
+
+/* &struct ivshmem_ioc_info.cache_mode: how this kernel really maps the memory */
+#define IVSHMEM_CACHE_UNKNOWN		0 /* this architecture cannot tell */
+#define IVSHMEM_CACHE_WB		1 /* write-back, what it should be */
+#define IVSHMEM_CACHE_WT		2 /* write-through */
+#define IVSHMEM_CACHE_WC		3 /* write-combining */
+#define IVSHMEM_CACHE_UC		4 /* uncached */
+
+/**
+ * struct ivshmem_ioc_info - what the device is (IVSHMEM_IOC_INFO)
+ * @size:        in: sizeof(struct ivshmem_ioc_info); out: the bytes that the
+ *               kernel filled in
+ * @flags:       in: 0; out: 0
+ * @memory_size: out: size of the shared memory in bytes, a power of two
+ * @features:    out: IVSHMEM_FEATURE_*
+ * @peer_id:     out: own id (IVPosition), 0 to 65535.  Without
+ *               IVSHMEM_FEATURE_DOORBELL it is 0 and means nothing
+ * @vectors:     out: vectors on which this device can be interrupted, 0 to 256
+ * @cache_mode:  out: IVSHMEM_CACHE_*, the effective one
+ * @revision:    out: PCI revision of the device, 0 or 1
+ * @reserved:    in: 0; out: 0
+ *
+ * The device is asked for its id anew: a device that does not answer (reads of
+ * all ones) is treated as removed.
+ *
+ * Errors: the common ones.
+ */
+struct ivshmem_ioc_info {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 memory_size;
+	__u32 features;
+	__u32 peer_id;
+	__u32 vectors;
+	__u32 cache_mode;
+	__u32 revision;
+	__u32 reserved;
+};
+
+/**
+ * struct ivshmem_ioc_subscribe - choose the vectors of this file
+ *                                (IVSHMEM_IOC_SUBSCRIBE)
+ * @size:    in: sizeof(struct ivshmem_ioc_subscribe)
+ * @flags:   in: 0
+ * @vectors: in: bit v % 64 of word v / 64 is set to be told of vector v; the
+ *           whole set is replaced, and may be empty
+ *
+ * A vector that was subscribed before keeps its pending events; a new one
+ * starts with none.
+ *
+ * Errors: the common ones; EINVAL (a vector that the device does not have),
+ * EOPNOTSUPP (no doorbells), EBADF (file not open for reading).
+ */
+struct ivshmem_ioc_subscribe {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 vectors[IVSHMEM_MAX_VECTORS / 64];
+};
+
+/**
+ * struct ivshmem_ioc_eventfd - signal an eventfd(2) on a vector
+ *                              (IVSHMEM_IOC_EVENTFD)
+ * @size:   in: sizeof(struct ivshmem_ioc_eventfd)
+ * @flags:  in: 0
+ * @vector: in: the vector, 0 to vectors - 1
+ * @fd:     in: eventfd to add 1 to at each interrupt, or -1 to unbind
+ *
+ * A file binds at most one eventfd to each vector; a new one takes the place
+ * of the old one.  Bindings are independent of subscriptions and end with the
+ * last close of the file.  When the device goes away the bound eventfds are
+ * signalled one last time, so that waiters look.
+ *
+ * Errors: the common ones; EINVAL (vector out of range, fd is not an eventfd),
+ * EBADF (fd is not open, or file not open for reading), ENOENT (nothing to
+ * unbind), EOPNOTSUPP (no doorbells), ENOMEM.
+ */
+struct ivshmem_ioc_eventfd {
+	__u32 size;
+	__u32 flags;
+	__u32 vector;
+	__s32 fd;
+};
+
+/**
+ * struct ivshmem_ioc_ring - interrupt a peer (IVSHMEM_IOC_RING)
+ * @size:   in: sizeof(struct ivshmem_ioc_ring)
+ * @flags:  in: 0
+ * @peer:   in: id of the peer, 0 to 65535; one's own works, too
+ * @vector: in: vector of that peer, 0 to 255
+ *
+ * All earlier writes of the caller to the shared memory are visible to the
+ * peer before the interrupt.  The device tells neither whether the peer exists
+ * nor whether it has that vector: a doorbell to nobody succeeds.
+ *
+ * Files opened without CAP_SYS_ADMIN share the device's rate limit (the sysfs
+ * attribute ring_rate): beyond it the call waits, or fails with EAGAIN when
+ * the file is O_NONBLOCK.
+ *
+ * Errors: the common ones; EINVAL (peer or vector out of range), EOPNOTSUPP
+ * (no doorbells), EBADF (file not open for writing), EAGAIN, EINTR.
+ */
+struct ivshmem_ioc_ring {
+	__u32 size;
+	__u32 flags;
+	__u32 peer;
+	__u32 vector;
+};
+
+/**
+ * struct ivshmem_event_record - what read(2) returns
+ * @vector:   the vector that was rung
+ * @reserved: 0
+ * @count:    interrupts on it since this file last read the vector, 1 or more.
+ *            Interrupts that arrive together may be delivered as one
+ */
+struct ivshmem_event_record {
+	__u32 vector;
+	__u32 reserved;
+	__aligned_u64 count;
+};
+
+#endif /* _UAPI_LINUX_IVSHMEM_H */
