@@ -111,6 +111,15 @@ LIBIVSHMEM_API int ivshmem_get_info(struct ivshmem *ivs,
 				    struct ivshmem_info *info);
 
 /**
+ * ivshmem_peer_vectors() - how many vectors a peer can be rung on
+ * @peer: its id
+ *
+ * Return: 1 to 256; -ENXIO (no such peer is known), -EINVAL (out of range),
+ * -EOPNOTSUPP (in a guest: the device cannot tell).
+ */
+LIBIVSHMEM_API int ivshmem_peer_vectors(struct ivshmem *ivs, uint32_t peer);
+
+/**
  * ivshmem_map() - map a part of the shared memory
  * @offset: byte offset, a multiple of the page size
  * @length: bytes; 0 means up to the end of the memory

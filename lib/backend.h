@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What a backend of the library implements.  The calls of libivshmem.h check
+ * their arguments and then come here.
+ */
+#ifndef IVSHMEM_BACKEND_H
+#define IVSHMEM_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libivshmem.h"
+
+struct ivshmem_backend_ops {
+	void (*close)(struct ivshmem *ivs);
+	int (*get_info)(struct ivshmem *ivs, struct ivshmem_info *info);
+	int (*peer_vectors)(struct ivshmem *ivs, uint32_t peer);
+	int (*ring)(struct ivshmem *ivs, uint32_t peer, uint32_t vector);
+	int (*subscribe)(struct ivshmem *ivs, const uint64_t vectors[4]);
+	int (*wait)(struct ivshmem *ivs, struct ivshmem_event *events,
+		    unsigned int max, int timeout_ms);
+	int (*fd)(struct ivshmem *ivs);
+};
+
+/**
+ * struct ivshmem - first member of each backend's own structure
+ * @ops:         the backend
+ * @flags:       as given to ivshmem_open()
+ * @memory_fd:   what is mapped; belongs to the backend
+ * @memory_size: mappings end here
+ * @page_size:   what offsets of mappings are rounded to, a power of two; more
+ *               than the system's page size if the memory is in huge pages
+ */
+struct ivshmem {
+	const struct ivshmem_backend_ops *ops;
+	unsigned int flags;
+	int memory_fd;
+	uint64_t memory_size;
+	uint64_t page_size;
+};
+
+int ivshmem_device_open(const char *path, unsigned int flags,
+			struct ivshmem **out);
+int ivshmem_server_open(const char *path, unsigned int flags,
+			struct ivshmem **out);
+
+/** ivshmem_memory_init() - take in @fd of @size bytes as the shared memory */
+void ivshmem_memory_init(struct ivshmem *ivs, int fd, uint64_t size);
+
+/* Deadlines: milliseconds of CLOCK_MONOTONIC; a negative one never comes. */
+int64_t ivshmem_deadline(int timeout_ms);
+/** ivshmem_time_left() - what poll(2) wants: -1, or 0 and more */
+int ivshmem_time_left(int64_t deadline);
+
+#endif /* IVSHMEM_BACKEND_H */

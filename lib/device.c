@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Backend for guests: the character device of the ivshmem driver.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ivshmem.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend.h"
+
+struct device {
+	struct ivshmem ivs;
+	int fd;
+	bool doorbell;
+	/*
+	 * Serializes what can take away pending events, so that a read after
+	 * poll(2) said "readable" does not block.  The descriptor itself is a
+	 * blocking one: a doorbell beyond the rate limit has to wait.
+	 */
+	pthread_mutex_t events_lock;
+};
+
+static struct device *to_device(struct ivshmem *ivs)
+{
+	return (struct device *)ivs;
+}
+
+static int query(int fd, struct ivshmem_ioc_info *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	answer->size = sizeof(*answer);
+	return ioctl(fd, IVSHMEM_IOC_INFO, answer) ? -errno : 0;
+}
+
+static void device_close(struct ivshmem *ivs)
+{
+	struct device *dev = to_device(ivs);
+
+	close(dev->fd);
+	pthread_mutex_destroy(&dev->events_lock);
+	free(dev);
+}
+
+static int device_get_info(struct ivshmem *ivs, struct ivshmem_info *info)
+{
+	struct ivshmem_ioc_info answer;
+	int ret;
+
+	ret = query(to_device(ivs)->fd, &answer);
+	if (ret)
+		return ret;
+	info->backend = IVSHMEM_BACKEND_DEVICE;
+	info->peer_id = answer.peer_id;
+	info->vectors = answer.vectors;
+	info->doorbell = !!(answer.features & IVSHMEM_FEATURE_DOORBELL);
+	info->memory_size = answer.memory_size;
+	/* The values of enum ivshmem_cache are those of the driver. */
+	info->cache = answer.cache_mode <= IVSHMEM_CACHE_UC ?
+		      answer.cache_mode : IVSHMEM_CACHE_UNKNOWN;
+	info->revision = answer.revision;
+	return 0;
+}
+
+static int device_peer_vectors(struct ivshmem *ivs, uint32_t peer)
+{
+	(void)ivs;
+	(void)peer;
+	return -EOPNOTSUPP;
+}
+
+static int device_ring(struct ivshmem *ivs, uint32_t peer, uint32_t vector)
+{
+	struct ivshmem_ioc_ring arg = {
+		.size = sizeof(arg),
+		.peer = peer,
+		.vector = vector,
+	};
+
+	return ioctl(to_device(ivs)->fd, IVSHMEM_IOC_RING, &arg) ? -errno : 0;
+}
+
+static int device_subscribe(struct ivshmem *ivs, const uint64_t vectors[4])
+{
+	struct device *dev = to_device(ivs);
+	struct ivshmem_ioc_subscribe arg = { .size = sizeof(arg) };
+	int ret;
+
+	memcpy(arg.vectors, vectors, sizeof(arg.vectors));
+	pthread_mutex_lock(&dev->events_lock);
+	ret = ioctl(dev->fd, IVSHMEM_IOC_SUBSCRIBE, &arg) ? -errno : 0;
+	pthread_mutex_unlock(&dev->events_lock);
+	return ret;
+}
+
+/* Reads what is pending; 0 if nothing is. */
+static int collect(struct device *dev, struct ivshmem_event *events,
+		   unsigned int max)
+{
+	struct ivshmem_event_record records[IVSHMEM_MAX_VECTORS];
+	struct pollfd pfd = { .fd = dev->fd, .events = POLLIN };
+	ssize_t n = 0;
+	int i, ret;
+
+	pthread_mutex_lock(&dev->events_lock);
+	ret = poll(&pfd, 1, 0);
+	if (ret > 0)
+		n = read(dev->fd, records, max * sizeof(records[0]));
+	if (ret < 0 || n < 0)
+		ret = -errno;
+	pthread_mutex_unlock(&dev->events_lock);
+	if (ret <= 0)
+		return ret;
+
+	ret = (int)(n / (ssize_t)sizeof(records[0]));
+	for (i = 0; i < ret; i++) {
+		events[i].vector = records[i].vector;
+		events[i].count = records[i].count;
+	}
+	return ret;
+}
+
+static int device_wait(struct ivshmem *ivs, struct ivshmem_event *events,
+		       unsigned int max, int timeout_ms)
+{
+	struct device *dev = to_device(ivs);
+	struct pollfd pfd = { .fd = dev->fd, .events = POLLIN };
+	int64_t deadline = ivshmem_deadline(timeout_ms);
+	int ret;
+
+	if (!dev->doorbell)
+		return -EOPNOTSUPP;
+	for (;;) {
+		ret = poll(&pfd, 1, ivshmem_time_left(deadline));
+		if (ret < 0)
+			return -errno;
+		if (!ret)
+			return 0;
+		ret = collect(dev, events, max);
+		if (ret)
+			return ret;
+	}
+}
+
+static int device_fd(struct ivshmem *ivs)
+{
+	return to_device(ivs)->fd;
+}
+
+static const struct ivshmem_backend_ops device_ops = {
+	.close = device_close,
+	.get_info = device_get_info,
+	.peer_vectors = device_peer_vectors,
+	.ring = device_ring,
+	.subscribe = device_subscribe,
+	.wait = device_wait,
+	.fd = device_fd,
+};
+
+static int open_node(const char *path, unsigned int flags)
+{
+	struct stat st;
+	int fd;
+
+	/* Opening a FIFO or a terminal by mistake would have effects. */
+	if (stat(path, &st))
+		return -errno;
+	if (!S_ISCHR(st.st_mode))
+		return -ENOTTY;
+	fd = open(path, (flags & IVSHMEM_RDONLY ? O_RDONLY : O_RDWR) |
+		  O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+int ivshmem_device_open(const char *path, unsigned int flags,
+			struct ivshmem **out)
+{
+	struct ivshmem_ioc_info answer;
+	struct device *dev;
+	int fd, ret;
+
+	fd = open_node(path, flags);
+	if (fd < 0)
+		return fd;
+	ret = query(fd, &answer);
+	if (ret)
+		goto err_close;
+	ret = -ENOMEM;
+	dev = calloc(1, sizeof(*dev));
+	if (!dev)
+		goto err_close;
+
+	pthread_mutex_init(&dev->events_lock, NULL);
+	dev->fd = fd;
+	dev->doorbell = answer.features & IVSHMEM_FEATURE_DOORBELL;
+	dev->ivs.ops = &device_ops;
+	dev->ivs.flags = flags;
+	ivshmem_memory_init(&dev->ivs, fd, answer.memory_size);
+	*out = &dev->ivs;
+	return 0;
+
+err_close:
+	close(fd);
+	return ret;
+}
