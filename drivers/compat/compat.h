@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Makes an older kernel look like the newest one, for whose API the rest of
+ * the tree is written.  Oldest change first: raising the floor deletes from the
+ * top.
+ */
+#ifndef _IVSHMEM_COMPAT_H
+#define _IVSHMEM_COMPAT_H
+
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "ivshmem needs Linux 6.1 or newer"
+#endif
+
+/* 6.3: vma->vm_flags became read-only */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#include <linux/mm.h>
+static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags |= flags;
+}
+
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* 6.8: eventfd_signal() lost its counter argument */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#include <linux/eventfd.h>
+#define eventfd_signal(ctx)	eventfd_signal(ctx, 1)
+#endif
+
+/* 6.12 to 6.16: huge PFN mappings exist and take a pfn_t */
+#if defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) && \
+	LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#include <linux/mm.h>
+#include <linux/pfn_t.h>
+#define vmf_insert_pfn_pmd(vmf, pfn, write) \
+	vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV), write)
+#define vmf_insert_pfn_pud(vmf, pfn, write) \
+	vmf_insert_pfn_pud(vmf, __pfn_to_pfn_t(pfn, PFN_DEV), write)
+#endif
+
+#endif /* _IVSHMEM_COMPAT_H */

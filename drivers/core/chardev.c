@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/ivshmemN: files, their events and their ioctls.
+ */
+#include <linux/capability.h>
+#include <linux/compat.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/idr.h>
+#include <linux/nospec.h>
+#include <linux/poll.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "core.h"
+#include "trace.h"
+
+static dev_t ivshmem_devt;
+static DEFINE_IDA(ivshmem_ida);
+
+static struct class ivshmem_class = {
+	.name = "ivshmem",
+	.dev_groups = ivshmem_groups,
+};
+
+/* --- events -------------------------------------------------------------- */
+
+static u64 ivshmem_file_unseen(struct ivshmem_file *file, u32 vector)
+{
+	/* A 64-bit cursor may be read torn on 32 bits: one look too many */
+	return atomic64_read(&file->ivd->vectors[vector].count) -
+	       READ_ONCE(file->seen[vector]);
+}
+
+static bool ivshmem_file_pending(struct ivshmem_file *file)
+{
+	unsigned int v;
+
+	for_each_set_bit(v, file->subscribed, file->ivd->nr_vectors)
+		if (ivshmem_file_unseen(file, v))
+			return true;
+
+	return false;
+}
+
+/* Called with file->lock held; returns bytes, 0 when nothing is pending */
+static ssize_t ivshmem_file_drain(struct ivshmem_file *file,
+				  struct iov_iter *to)
+{
+	struct ivshmem_event_record rec = {};
+	ssize_t done = 0;
+	unsigned int v;
+
+	for_each_set_bit(v, file->subscribed, file->ivd->nr_vectors) {
+		rec.vector = v;
+		rec.count = ivshmem_file_unseen(file, v);
+		if (!rec.count)
+			continue;
+		if (iov_iter_count(to) < sizeof(rec))
+			break;
+		if (copy_to_iter(&rec, sizeof(rec), to) != sizeof(rec))
+			return done ?: -EFAULT;
+		WRITE_ONCE(file->seen[v], file->seen[v] + rec.count);
+		done += sizeof(rec);
+	}
+
+	return done;
+}
+
+static ssize_t ivshmem_file_try_read(struct ivshmem_file *file,
+				     struct iov_iter *to, bool nowait)
+{
+	ssize_t ret;
+
+	if (READ_ONCE(file->ivd->dead))
+		return -ENODEV;
+
+	if (!nowait)
+		ret = mutex_lock_interruptible(&file->lock);
+	else
+		ret = mutex_trylock(&file->lock) ? 0 : -EAGAIN;
+	if (ret)
+		return ret;
+
+	ret = ivshmem_file_drain(file, to);
+	mutex_unlock(&file->lock);
+
+	return ret;
+}
+
+static ssize_t ivshmem_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct ivshmem_file *file = iocb->ki_filp->private_data;
+	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
+	bool nonblock = nowait || (iocb->ki_filp->f_flags & O_NONBLOCK);
+	struct ivshmem_device *ivd = file->ivd;
+	ssize_t ret;
+
+	if (!ivd->nr_vectors)
+		return READ_ONCE(ivd->dead) ? -ENODEV : -EOPNOTSUPP;
+	if (iov_iter_count(to) < sizeof(struct ivshmem_event_record))
+		return -EINVAL;
+
+	for (;;) {
+		ret = ivshmem_file_try_read(file, to, nowait);
+		if (ret)
+			return ret;
+		if (nonblock)
+			return -EAGAIN;
+
+		ret = wait_event_interruptible(file->wait,
+					       READ_ONCE(ivd->dead) ||
+					       ivshmem_file_pending(file));
+		trace_ivshmem_wait(ivd->id, ret);
+		if (ret)
+			return ret;
+	}
+}
+
+static __poll_t ivshmem_poll(struct file *filp, poll_table *wait)
+{
+	struct ivshmem_file *file = filp->private_data;
+
+	poll_wait(filp, &file->wait, wait);
+
+	if (READ_ONCE(file->ivd->dead))
+		return EPOLLERR | EPOLLHUP;
+
+	return ivshmem_file_pending(file) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+/* --- ioctl --------------------------------------------------------------- */
+
+/*
+ * Copies an argument that begins with its size: at least @min bytes, all that
+ * this kernel does not know zero.  *@usize is the size that the caller gave.
+ */
+static int ivshmem_copy_arg(void *arg, size_t ksize, size_t min,
+			    void __user *uarg, u32 *usize)
+{
+	if (get_user(*usize, (u32 __user *)uarg))
+		return -EFAULT;
+	if (*usize < min)
+		return -EINVAL;
+	if (*usize > PAGE_SIZE)
+		return -E2BIG;
+
+	return copy_struct_from_user(arg, ksize, uarg, *usize);
+}
+
+static int ivshmem_ioctl_info(struct ivshmem_file *file, void __user *uarg)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	struct ivshmem_ioc_info info;
+	u32 usize, peer_id;
+	int ret;
+
+	ret = ivshmem_copy_arg(&info, sizeof(info), sizeof(info), uarg, &usize);
+	if (ret)
+		return ret;
+	if (info.flags || info.reserved)
+		return -EINVAL;
+
+	ret = ivshmem_device_peer_id(ivd, &peer_id);
+	if (ret)
+		return ret;
+
+	info = (struct ivshmem_ioc_info) {
+		.size = sizeof(info),
+		.memory_size = ivd->mem_size,
+		.features = ivd->has_doorbell ? IVSHMEM_FEATURE_DOORBELL : 0,
+		.peer_id = peer_id,
+		.vectors = ivd->nr_vectors,
+		.cache_mode = ivshmem_cache_effective(ivd),
+		.revision = ivd->revision,
+	};
+
+	return copy_to_user(uarg, &info, sizeof(info)) ? -EFAULT : 0;
+}
+
+/* A vector that is added starts without pending events */
+static void ivshmem_file_subscribe(struct ivshmem_file *file,
+				   const unsigned long *vectors)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	unsigned int v;
+
+	mutex_lock(&file->lock);
+	for (v = 0; v < ivd->nr_vectors; v++) {
+		if (!test_bit(v, vectors)) {
+			clear_bit(v, file->subscribed);
+		} else if (!test_bit(v, file->subscribed)) {
+			WRITE_ONCE(file->seen[v],
+				   atomic64_read(&ivd->vectors[v].count));
+			set_bit(v, file->subscribed);
+		}
+	}
+	mutex_unlock(&file->lock);
+}
+
+static int ivshmem_ioctl_subscribe(struct ivshmem_file *file,
+				   void __user *uarg)
+{
+	DECLARE_BITMAP(vectors, IVSHMEM_MAX_VECTORS);
+	struct ivshmem_ioc_subscribe arg;
+	u32 usize;
+	int ret;
+
+	ret = ivshmem_copy_arg(&arg, sizeof(arg), sizeof(arg), uarg, &usize);
+	if (ret)
+		return ret;
+	if (arg.flags)
+		return -EINVAL;
+	if (!file->ivd->nr_vectors)
+		return -EOPNOTSUPP;
+
+	bitmap_from_arr64(vectors, arg.vectors, IVSHMEM_MAX_VECTORS);
+	if (find_next_bit(vectors, IVSHMEM_MAX_VECTORS,
+			  file->ivd->nr_vectors) < IVSHMEM_MAX_VECTORS)
+		return -EINVAL;
+
+	ivshmem_file_subscribe(file, vectors);
+	return 0;
+}
+
+static int ivshmem_ioctl_eventfd(struct ivshmem_file *file, void __user *uarg)
+{
+	struct ivshmem_ioc_eventfd arg;
+	u32 usize;
+	int ret;
+
+	ret = ivshmem_copy_arg(&arg, sizeof(arg), sizeof(arg), uarg, &usize);
+	if (ret)
+		return ret;
+	if (arg.flags)
+		return -EINVAL;
+	if (!file->ivd->nr_vectors)
+		return -EOPNOTSUPP;
+	if (arg.vector >= file->ivd->nr_vectors)
+		return -EINVAL;
+
+	return ivshmem_eventfd_bind(file,
+				    array_index_nospec(arg.vector,
+						       file->ivd->nr_vectors),
+				    arg.fd);
+}
+
+/* Waits until the rate limit lets the caller ring */
+static int ivshmem_ring_throttle(struct ivshmem_device *ivd, bool nonblock)
+{
+	u64 wait;
+	int ret;
+
+	while ((wait = ivshmem_doorbell_admit(ivd))) {
+		if (nonblock)
+			return -EAGAIN;
+		ret = wait_event_interruptible_hrtimeout(ivd->gone_wait,
+							 READ_ONCE(ivd->dead),
+							 ns_to_ktime(wait));
+		if (!ret)
+			return -ENODEV;
+		if (ret != -ETIME)
+			return ret;
+	}
+
+	return 0;
+}
+
+static int ivshmem_ioctl_ring(struct ivshmem_file *file, void __user *uarg,
+			      bool nonblock)
+{
+	struct ivshmem_ioc_ring arg;
+	u32 usize;
+	int ret;
+
+	ret = ivshmem_copy_arg(&arg, sizeof(arg), sizeof(arg), uarg, &usize);
+	if (ret)
+		return ret;
+	if (arg.flags)
+		return -EINVAL;
+	if (!file->ivd->has_doorbell)
+		return -EOPNOTSUPP;
+	if (arg.peer >= IVSHMEM_MAX_PEERS || arg.vector >= IVSHMEM_MAX_VECTORS)
+		return -EINVAL;
+
+	if (!file->privileged) {
+		ret = ivshmem_ring_throttle(file->ivd, nonblock);
+		if (ret)
+			return ret;
+	}
+
+	return ivshmem_doorbell_ring(file->ivd, arg.peer, arg.vector);
+}
+
+static long ivshmem_ioctl(struct file *filp, unsigned int cmd,
+			  unsigned long arg)
+{
+	struct ivshmem_file *file = filp->private_data;
+	void __user *uarg = (void __user *)arg;
+
+	if (READ_ONCE(file->ivd->dead))
+		return -ENODEV;
+
+	switch (cmd) {
+	case IVSHMEM_IOC_INFO:
+		return ivshmem_ioctl_info(file, uarg);
+	case IVSHMEM_IOC_SUBSCRIBE:
+		if (!(filp->f_mode & FMODE_READ))
+			return -EBADF;
+		return ivshmem_ioctl_subscribe(file, uarg);
+	case IVSHMEM_IOC_EVENTFD:
+		if (!(filp->f_mode & FMODE_READ))
+			return -EBADF;
+		return ivshmem_ioctl_eventfd(file, uarg);
+	case IVSHMEM_IOC_RING:
+		if (!(filp->f_mode & FMODE_WRITE))
+			return -EBADF;
+		return ivshmem_ioctl_ring(file, uarg,
+					  filp->f_flags & O_NONBLOCK);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/* --- files --------------------------------------------------------------- */
+
+static struct ivshmem_file *ivshmem_file_alloc(struct ivshmem_device *ivd)
+{
+	struct ivshmem_file *file;
+	u32 v;
+
+	file = kzalloc(struct_size(file, seen, ivd->nr_vectors),
+		       GFP_KERNEL_ACCOUNT);
+	if (!file)
+		return NULL;
+
+	file->ivd = ivd;
+	init_waitqueue_head(&file->wait);
+	mutex_init(&file->lock);
+	file->privileged = capable(CAP_SYS_ADMIN);
+	bitmap_fill(file->subscribed, ivd->nr_vectors);
+	for (v = 0; v < ivd->nr_vectors; v++)
+		file->seen[v] = atomic64_read(&ivd->vectors[v].count);
+
+	return file;
+}
+
+static int ivshmem_open(struct inode *inode, struct file *filp)
+{
+	struct ivshmem_device *ivd;
+	struct ivshmem_file *file;
+	int ret;
+
+	ivd = container_of(inode->i_cdev, struct ivshmem_device, cdev);
+	if (READ_ONCE(ivd->dead))
+		return -ENODEV;
+
+	file = ivshmem_file_alloc(ivd);
+	if (!file)
+		return -ENOMEM;
+
+	ret = ivshmem_memory_open(ivd, filp);
+	if (ret) {
+		kfree(file);
+		return ret;
+	}
+
+	spin_lock(&ivd->files_lock);
+	list_add_tail_rcu(&file->node, &ivd->files);
+	spin_unlock(&ivd->files_lock);
+
+	filp->private_data = file;
+	/* io_uring polls instead of blocking a worker */
+	filp->f_mode |= FMODE_NOWAIT;
+	return stream_open(inode, filp);
+}
+
+static int ivshmem_release(struct inode *inode, struct file *filp)
+{
+	struct ivshmem_file *file = filp->private_data;
+	struct ivshmem_device *ivd = file->ivd;
+
+	ivshmem_eventfd_release(file);
+
+	spin_lock(&ivd->files_lock);
+	list_del_rcu(&file->node);
+	spin_unlock(&ivd->files_lock);
+
+	ivshmem_memory_close(ivd);
+	kfree_rcu(file, rcu);
+	return 0;
+}
+
+static int ivshmem_mmap(struct file *filp, struct vm_area_struct *vma)
+{
+	struct ivshmem_file *file = filp->private_data;
+
+	return ivshmem_memory_mmap(file->ivd, vma);
+}
+
+static const struct file_operations ivshmem_fops = {
+	.owner = THIS_MODULE,
+	.open = ivshmem_open,
+	.release = ivshmem_release,
+	.read_iter = ivshmem_read_iter,
+	.poll = ivshmem_poll,
+	.unlocked_ioctl = ivshmem_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = ivshmem_mmap,
+	/* Aligns large mappings, so that huge pages fit */
+	.get_unmapped_area = thp_get_unmapped_area,
+};
+
+/* --- devices ------------------------------------------------------------- */
+
+static void ivshmem_device_release(struct device *dev)
+{
+	struct ivshmem_device *ivd;
+
+	ivd = container_of(dev, struct ivshmem_device, dev);
+	ida_free(&ivshmem_ida, ivd->id);
+	kfree(ivd->vectors);
+	kfree(ivd);
+}
+
+/**
+ * ivshmem_chardev_init() - number a new device and start its reference count
+ * @ivd: the device
+ *
+ * Return: 0; from then on put_device(&ivd->dev) frees it.  A negative error:
+ * there is no number left.
+ */
+int ivshmem_chardev_init(struct ivshmem_device *ivd)
+{
+	ivd->id = ida_alloc_max(&ivshmem_ida, MINORMASK, GFP_KERNEL);
+	if (ivd->id < 0)
+		return ivd->id;
+
+	device_initialize(&ivd->dev);
+	ivd->dev.class = &ivshmem_class;
+	ivd->dev.parent = &ivd->pdev->dev;
+	ivd->dev.devt = MKDEV(MAJOR(ivshmem_devt), ivd->id);
+	ivd->dev.release = ivshmem_device_release;
+
+	cdev_init(&ivd->cdev, &ivshmem_fops);
+	ivd->cdev.owner = THIS_MODULE;
+	return 0;
+}
+
+/**
+ * ivshmem_chardev_add() - publish /dev/ivshmemN
+ * @ivd: the device, ready for use
+ *
+ * Return: 0 or a negative error; undone by cdev_device_del().
+ */
+int ivshmem_chardev_add(struct ivshmem_device *ivd)
+{
+	int ret;
+
+	ret = dev_set_name(&ivd->dev, "ivshmem%d", ivd->id);
+	if (ret)
+		return ret;
+
+	return cdev_device_add(&ivd->cdev, &ivd->dev);
+}
+
+int ivshmem_chardev_register(void)
+{
+	int ret;
+
+	ret = alloc_chrdev_region(&ivshmem_devt, 0, MINORMASK + 1, "ivshmem");
+	if (ret)
+		return ret;
+
+	ret = class_register(&ivshmem_class);
+	if (ret)
+		unregister_chrdev_region(ivshmem_devt, MINORMASK + 1);
+
+	return ret;
+}
+
+void ivshmem_chardev_unregister(void)
+{
+	class_unregister(&ivshmem_class);
+	unregister_chrdev_region(ivshmem_devt, MINORMASK + 1);
+	/* Unbound eventfds are still on their way */
+	rcu_barrier();
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The PCI function: probe, remove, sleep, and noticing that it is gone.
+ */
+#include <linux/iopoll.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+
+#include "core.h"
+#include "trace.h"
+
+#define IVSHMEM_VENDOR_ID	PCI_VENDOR_ID_REDHAT_QUMRANET
+#define IVSHMEM_DEVICE_ID	0x1110
+
+/* What a bus answers when nobody is there */
+#define IVSHMEM_ALL_ONES	(~0U)
+
+/**
+ * ivshmem_device_kill() - take the device away from everybody who uses it
+ * @ivd: the device
+ *
+ * From the return on no mapping, file or doorbell reaches the hardware.
+ * Readers and pollers wake with an error; page faults raise SIGBUS.
+ *
+ * Context: Process context; may sleep.  May be called more than once.
+ */
+void ivshmem_device_kill(struct ivshmem_device *ivd)
+{
+	bool was_dead;
+
+	down_write(&ivd->lock);
+	was_dead = ivd->dead;
+	WRITE_ONCE(ivd->dead, true);
+	up_write(&ivd->lock);
+	if (was_dead)
+		return;
+
+	/* No fault inserts a page any more: the zap leaves none behind */
+	ivshmem_memory_revoke(ivd);
+	ivshmem_doorbell_hangup(ivd);
+}
+
+/**
+ * ivshmem_device_peer_id() - ask the device for its own peer id
+ * @ivd: the device
+ * @peer_id: filled in
+ *
+ * A device that answers all ones has been pulled out (a valid id has 16 bits):
+ * it is then dead.
+ *
+ * Context: Process context; may sleep.
+ * Return: 0, or -ENODEV when the device is gone.
+ */
+int ivshmem_device_peer_id(struct ivshmem_device *ivd, u32 *peer_id)
+{
+	u32 id = IVSHMEM_ALL_ONES;
+	bool gone_now = false;
+
+	down_read(&ivd->lock);
+	if (!ivd->dead) {
+		id = readl(ivd->regs + IVSHMEM_REG_IVPOSITION);
+		gone_now = id == IVSHMEM_ALL_ONES;
+	}
+	up_read(&ivd->lock);
+
+	if (gone_now) {
+		dev_err(&ivd->dev,
+			"device does not answer (removed?); remove it from the bus or rebind the driver\n");
+		ivshmem_device_kill(ivd);
+	}
+	if (id == IVSHMEM_ALL_ONES)
+		return -ENODEV;
+
+	*peer_id = id & 0xffff;
+	return 0;
+}
+
+/* Revision 0 (QEMU before 2.6) has no id until its server has answered */
+static int ivshmem_wait_ready(struct ivshmem_device *ivd)
+{
+	u32 id;
+
+	if (ivd->revision)
+		return readl(ivd->regs + IVSHMEM_REG_IVPOSITION) ==
+		       IVSHMEM_ALL_ONES ? -ENODEV : 0;
+
+	return readl_poll_timeout(ivd->regs + IVSHMEM_REG_IVPOSITION, id,
+				  id != IVSHMEM_ALL_ONES, 10 * USEC_PER_MSEC,
+				  USEC_PER_SEC);
+}
+
+static int ivshmem_check_bars(struct pci_dev *pdev)
+{
+	resource_size_t size = pci_resource_len(pdev, IVSHMEM_BAR_MEMORY);
+
+	if (!(pci_resource_flags(pdev, IVSHMEM_BAR_REGS) & IORESOURCE_MEM) ||
+	    pci_resource_len(pdev, IVSHMEM_BAR_REGS) < IVSHMEM_REGS_SIZE)
+		return dev_err_probe(&pdev->dev, -EINVAL,
+				     "BAR 0 is not a register page\n");
+
+	if (!(pci_resource_flags(pdev, IVSHMEM_BAR_MEMORY) & IORESOURCE_MEM) ||
+	    !size)
+		return dev_err_probe(&pdev->dev, -EINVAL,
+				     "no shared memory in BAR 2: does the PCI window have room for it?\n");
+
+	if (size < PAGE_SIZE || !is_power_of_2(size) ||
+	    !PAGE_ALIGNED(pci_resource_start(pdev, IVSHMEM_BAR_MEMORY)))
+		return dev_err_probe(&pdev->dev, -EINVAL,
+				     "shared memory %pR is smaller than a page or not aligned; enlarge it\n",
+				     &pdev->resource[IVSHMEM_BAR_MEMORY]);
+
+	return 0;
+}
+
+static void ivshmem_release_bars(void *data)
+{
+	struct pci_dev *pdev = data;
+
+	pci_release_selected_regions(pdev, pci_select_bars(pdev,
+							   IORESOURCE_MEM));
+}
+
+/*
+ * Claims all BARs exclusively, so that the files in sysfs cannot be mapped
+ * past the driver: neither the registers nor the MSI-X table (whoever writes
+ * that chooses what is interrupted) nor the memory after an unplug.
+ */
+static int ivshmem_claim_bars(struct pci_dev *pdev)
+{
+	int ret;
+
+	ret = pci_request_selected_regions_exclusive(pdev,
+						     pci_select_bars(pdev, IORESOURCE_MEM),
+						     KBUILD_MODNAME);
+	if (ret)
+		return dev_err_probe(&pdev->dev, ret,
+				     "BARs are in use, by a program or by another driver\n");
+
+	return devm_add_action_or_reset(&pdev->dev, ivshmem_release_bars, pdev);
+}
+
+static struct ivshmem_device *ivshmem_device_alloc(struct pci_dev *pdev)
+{
+	struct ivshmem_device *ivd;
+
+	ivd = kzalloc(sizeof(*ivd), GFP_KERNEL);
+	if (!ivd)
+		return NULL;
+
+	ivd->pdev = pdev;
+	ivd->revision = pdev->revision;
+	init_rwsem(&ivd->lock);
+	mutex_init(&ivd->inode_lock);
+	init_waitqueue_head(&ivd->gone_wait);
+	INIT_LIST_HEAD(&ivd->files);
+	spin_lock_init(&ivd->files_lock);
+	spin_lock_init(&ivd->ring_lock);
+	ivd->ring_rate = IVSHMEM_RING_RATE_DEFAULT;
+	if (ivshmem_chardev_init(ivd)) {
+		kfree(ivd);
+		return NULL;
+	}
+	return ivd;
+}
+
+static int ivshmem_enable(struct pci_dev *pdev)
+{
+	int ret;
+
+	if (pdev->revision > 1)
+		return dev_err_probe(&pdev->dev, -ENODEV,
+				     "revision %u is not known to this driver\n",
+				     pdev->revision);
+
+	ret = pcim_enable_device(pdev);
+	if (ret)
+		return dev_err_probe(&pdev->dev, ret, "cannot be enabled\n");
+
+	ret = ivshmem_check_bars(pdev);
+	if (ret)
+		return ret;
+
+	return ivshmem_claim_bars(pdev);
+}
+
+static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct ivshmem_device *ivd;
+	u32 peer_id;
+	int ret;
+
+	ret = ivshmem_enable(pdev);
+	if (ret)
+		return ret;
+
+	ivd = ivshmem_device_alloc(pdev);
+	if (!ivd)
+		return -ENOMEM;
+
+	ivd->regs = pcim_iomap(pdev, IVSHMEM_BAR_REGS, 0);
+	if (!ivd->regs) {
+		ret = -ENOMEM;
+		goto err_put;
+	}
+
+	ret = ivshmem_wait_ready(ivd);
+	if (ret) {
+		dev_err_probe(&pdev->dev, ret,
+			      "the device does not answer: is its server running?\n");
+		goto err_put;
+	}
+
+	ret = ivshmem_memory_init(ivd);
+	if (ret)
+		goto err_put;
+
+	ret = ivshmem_doorbell_init(ivd);
+	if (ret)
+		goto err_memory;
+
+	pci_set_drvdata(pdev, ivd);
+	ret = ivshmem_chardev_add(ivd);
+	if (ret)
+		goto err_doorbell;
+
+	ivshmem_debugfs_add(ivd);
+	if (!ivshmem_device_peer_id(ivd, &peer_id))
+		trace_ivshmem_probe(ivd->id, peer_id, ivd->nr_vectors,
+				    ivd->mem_size);
+	return 0;
+
+err_doorbell:
+	ivshmem_doorbell_exit(ivd);
+err_memory:
+	ivshmem_memory_unmap(ivd);
+err_put:
+	put_device(&ivd->dev);
+	return ret;
+}
+
+static void ivshmem_remove(struct pci_dev *pdev)
+{
+	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
+
+	ivshmem_debugfs_remove(ivd);
+	cdev_device_del(&ivd->cdev, &ivd->dev);
+	ivshmem_device_kill(ivd);
+	ivshmem_doorbell_exit(ivd);
+	ivshmem_memory_unmap(ivd);
+	put_device(&ivd->dev);
+}
+
+/* A new kernel may boot from here: no interrupt may reach it */
+static void ivshmem_shutdown(struct pci_dev *pdev)
+{
+	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
+
+	ivshmem_device_kill(ivd);
+	ivshmem_doorbell_exit(ivd);
+	pci_clear_master(pdev);
+}
+
+/*
+ * The PCI core has restored the BARs and MSI-X.  Doorbells may have been lost
+ * while interrupts were off, so everybody looks at the memory once.
+ */
+static int ivshmem_resume(struct device *dev)
+{
+	struct ivshmem_device *ivd = dev_get_drvdata(dev);
+	u32 peer_id;
+	int ret;
+
+	ret = ivshmem_device_peer_id(ivd, &peer_id);
+	if (ret)
+		return ret;
+
+	ivshmem_doorbell_fire_all(ivd);
+	return 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(ivshmem_pm_ops, NULL, ivshmem_resume);
+
+static const struct pci_device_id ivshmem_pci_ids[] = {
+	{ PCI_DEVICE(IVSHMEM_VENDOR_ID, IVSHMEM_DEVICE_ID) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, ivshmem_pci_ids);
+
+static struct pci_driver ivshmem_pci_driver = {
+	.name = KBUILD_MODNAME,
+	.id_table = ivshmem_pci_ids,
+	.probe = ivshmem_probe,
+	.remove = ivshmem_remove,
+	.shutdown = ivshmem_shutdown,
+	.driver.pm = pm_sleep_ptr(&ivshmem_pm_ops),
+};
+
+int ivshmem_pci_register(void)
+{
+	return pci_register_driver(&ivshmem_pci_driver);
+}
+
+void ivshmem_pci_unregister(void)
+{
+	pci_unregister_driver(&ivshmem_pci_driver);
+}
