@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The lab: boots virtual machines with ivshmem devices, on KVM or without."""
+
+from .devices import ivshmem_doorbell, ivshmem_plain
+from .log import LabError
+from .vm import VM, CommandFailed, Process, Result, VMDied
+
+__all__ = ["VM", "CommandFailed", "LabError", "Process", "Result", "VMDied",
+           "ivshmem_doorbell", "ivshmem_plain"]

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guests' first file system: busybox, a few modules, and lab/guest/init.
+
+Written as an uncompressed "newc" cpio archive: unpacking one costs an emulated
+guest much less than decompressing it.
+"""
+
+import hashlib
+import shlex
+import shutil
+import stat
+from pathlib import Path
+
+from .kernel import Kernel, read_module
+from .log import LabError
+from .paths import LAB
+
+GUEST = Path(__file__).resolve().parent / "guest"
+
+# What a guest needs before it sees the host's files: the transport, the
+# channel of the guest agent, the file systems.
+MODULES = ["virtio_pci", "virtio_console", "9p", "9pnet_virtio", "overlay"]
+
+
+class Cpio:
+    """An archive in the "newc" format that the kernel unpacks at boot."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.inode = 0
+
+    def _add(self, name: str, mode: int, content: bytes) -> None:
+        self.inode += 1
+        path = name.encode() + b"\0"
+        fields = (self.inode, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0,
+                  len(path), 0)
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + path
+        self.parts.append(head + b"\0" * (-len(head) % 4))
+        self.parts.append(content + b"\0" * (-len(content) % 4))
+
+    def folder(self, name: str) -> None:
+        """Add an empty directory."""
+        self._add(name, stat.S_IFDIR | 0o755, b"")
+
+    def file(self, name: str, content: bytes, mode: int = 0o644) -> None:
+        """Add a regular file."""
+        self._add(name, stat.S_IFREG | mode, content)
+
+    def link(self, name: str, target: str) -> None:
+        """Add a symbolic link."""
+        self._add(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def archive(self) -> bytes:
+        """The whole archive."""
+        self._add("TRAILER!!!", 0, b"")
+        whole = b"".join(self.parts)
+        return whole + b"\0" * (-len(whole) % 512)
+
+
+def busybox() -> Path:
+    """The host's statically linked busybox."""
+    found = shutil.which("busybox", path="/bin:/usr/bin")
+    if not found:
+        raise LabError("busybox: not found; run 'make setup' (package "
+                       "busybox-static)")
+    content = Path(found).read_bytes()
+    if b"/lib64/ld-linux" in content[:4096]:
+        raise LabError(f"{found}: is dynamically linked; install busybox-static")
+    return Path(found)
+
+
+def _skeleton(init: Path) -> Cpio:
+    cpio = Cpio()
+    for folder in ("bin", "dev", "proc", "sys", "lib", "host", "root", "lab"):
+        cpio.folder(folder)
+    cpio.file("bin/busybox", busybox().read_bytes(), 0o755)
+    cpio.link("bin/sh", "busybox")
+    cpio.file("init", init.read_bytes(), 0o755)
+    return cpio
+
+
+def build(kernel: Kernel) -> bytes:
+    """The archive for guests of @kernel, made anew when what is in it changed."""
+    modules = kernel.with_dependencies(MODULES)
+    key = hashlib.sha256()
+    for path in (GUEST / "init", busybox(), Path(__file__), *modules):
+        status = path.stat()
+        key.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    cached = LAB / "initramfs" / f"{kernel.release}-{key.hexdigest()[:12]}.cpio"
+    if cached.exists():
+        return cached.read_bytes()
+    cpio = _skeleton(GUEST / "init")
+    for number, path in enumerate(modules):
+        name = path.name.split(".ko")[0]
+        cpio.file(f"lib/{number:02}-{name}.ko", read_module(path))
+    archive = cpio.archive()
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    for old in cached.parent.glob(f"{kernel.release}-*.cpio"):
+        old.unlink(missing_ok=True)
+    partial = cached.with_suffix(f".{hashlib.sha256(archive).hexdigest()[:8]}")
+    partial.write_bytes(archive)
+    partial.rename(cached)
+    return archive
+
+
+def settings(values: dict[str, str]) -> bytes:
+    """An archive with the file /lab/settings: shell variables for one guest.
+
+    The kernel unpacks archives that follow each other into the same place.
+    """
+    cpio = Cpio()
+    cpio.folder("lab")
+    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    cpio.file("lab/settings", lines.encode())
+    return cpio.archive()
+
+
+def probe() -> bytes:
+    """The smallest archive: a user space that says that it runs, and stops."""
+    return _skeleton(GUEST / "probe").archive()

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guest kernels: fetched from Debian, unpacked below build/kernel/RELEASE.
+
+Which kernel is used is said by the environment variable KERNEL (or an
+argument): nothing means the kernel of the host's Debian release, "6.12" the
+newest that starts so, "6.1-rt" or "6.1-cloud" another flavour, and a whole
+release ("6.1.0-56-amd64") exactly that one.  What was asked for is remembered
+as a symbolic link beside the kernel, so that the network is needed only once.
+"""
+
+import lzma
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from .debian import Apt, locked
+from .log import LabError, say
+from .paths import KERNELS
+
+# The lab always asks for names of this form; "-amd64" may have a flavour
+# before it.
+RELEASE = re.compile(r"(?P<version>\d[\w.+~-]*?)(?:-(?P<flavour>rt|cloud))?-amd64")
+
+
+class Kernel:
+    """A guest kernel that has been fetched."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.release = root.name
+
+    @property
+    def image(self) -> Path:
+        """The bootable image."""
+        for path in (self.root / "boot" / f"vmlinuz-{self.release}",
+                     self.modules / "vmlinuz"):
+            if path.exists():
+                return path
+        raise LabError(f"{self.root}: holds no kernel image; remove it and run "
+                       "'make setup'")
+
+    @property
+    def modules(self) -> Path:
+        """What the guest sees as /lib/modules/RELEASE."""
+        for lib in ("lib", "usr/lib"):
+            path = self.root / lib / "modules" / self.release
+            if path.is_dir():
+                return path
+        raise LabError(f"{self.root}: holds no modules; remove it and run "
+                       "'make setup'")
+
+    @property
+    def headers(self) -> Path:
+        """The directory to build modules in (KDIR)."""
+        return self.root / "usr/src" / f"linux-headers-{self.release}"
+
+    def config(self, option: str) -> str:
+        """Value of a configuration option: "y", "m", a string, or ""."""
+        for path in (self.root / "boot" / f"config-{self.release}",
+                     self.modules / "config"):
+            if path.exists():
+                found = re.search(rf"^{option}=(.*)$", path.read_text(), re.M)
+                return found.group(1).strip('"') if found else ""
+        return ""
+
+    def with_dependencies(self, names: list[str]) -> list[Path]:
+        """Files of the modules @names and all they need, in loading order.
+
+        A name that is built into the kernel needs no file.
+        """
+        needs: dict[str, list[str]] = {}
+        for line in (self.modules / "modules.dep").read_text().splitlines():
+            path, _, rest = line.partition(":")
+            needs[path] = rest.split()
+        by_name = {_module_name(path): path for path in needs}
+        builtin = {_module_name(line) for line in
+                   (self.modules / "modules.builtin").read_text().splitlines()}
+        ordered: list[str] = []
+        for name in names:
+            if name in by_name:
+                path = by_name[name]
+                ordered += [*reversed(needs[path]), path]
+            elif name not in builtin:
+                raise LabError(f"kernel {self.release}: has no module {name}, "
+                               "which the lab's guests need")
+        return [self.modules / path for path in dict.fromkeys(ordered)]
+
+
+def _module_name(path: str) -> str:
+    return Path(path).name.split(".ko")[0].replace("-", "_")
+
+
+def read_module(path: Path) -> bytes:
+    """The contents of a module file, decompressed."""
+    if path.suffix == ".xz":
+        return lzma.decompress(path.read_bytes())
+    if path.suffix == ".zst":
+        return subprocess.run(["zstd", "-dqc", path], check=True,
+                              stdout=subprocess.PIPE).stdout
+    return path.read_bytes()
+
+
+def _newest(apt: Apt, wanted: str) -> str:
+    """The newest release in the archives that @wanted stands for."""
+    releases = []
+    for package in apt.packages("linux-image-"):
+        match = RELEASE.fullmatch(package.removeprefix("linux-image-"))
+        if match and match["version"][-1].isalnum() and "." in match["version"]:
+            releases.append(match)
+    version, _, flavour = wanted.partition("-")
+    if RELEASE.fullmatch(wanted):
+        chosen = [m for m in releases if m[0] == wanted]
+    else:
+        chosen = [m for m in releases
+                  if (m["flavour"] or "") == flavour
+                  and re.match(rf"{re.escape(version)}(\D|$)", m["version"])
+                  and re.search(r"\d[.]\d+[.]\d", m["version"])]
+    headers = set(apt.packages("linux-headers-"))
+    chosen = [m[0] for m in chosen if f"linux-headers-{m[0]}" in headers]
+    if not chosen:
+        known = sorted({".".join(m["version"].split(".")[:2]) for m in releases
+                        if re.search(r"\d[.]\d+[.]\d", m["version"])})
+        raise LabError(f"kernel {wanted}: not in the host's archives; there are "
+                       + ", ".join(known))
+    return max(chosen, key=_version_key)
+
+
+def _version_key(release: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", release)]
+
+
+def _default(apt: Apt) -> str:
+    """The release that Debian's own meta package installs."""
+    for package in apt.depends("linux-image-amd64"):
+        if package.startswith("linux-image-"):
+            return package.removeprefix("linux-image-")
+    raise LabError("linux-image-amd64: names no kernel in the host's archives")
+
+
+def _relocate(root: Path) -> None:
+    """Make the headers usable where they are, wherever that is.
+
+    Debian's have absolute names of their place below /usr/src; relative ones
+    survive a move of the project.
+    """
+    for makefile in root.glob("usr/src/linux-headers-*/Makefile"):
+        text = makefile.read_text()
+        if len(text) < 1000:
+            here = "$(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))"
+            text = text.replace("include /usr/src/", f"include {here}/../")
+            text = text.replace("=/usr/src/", f"={here}/../")
+            makefile.write_text(text)
+
+
+def _fetch(apt: Apt, release: str) -> None:
+    image, headers = f"linux-image-{release}", f"linux-headers-{release}"
+    packages = [image, headers]
+    packages += [p for p in apt.depends(headers)
+                 if re.match(r"linux-(headers|kbuild)-", p)]
+    packages += [p for p in apt.depends(image)
+                 if re.match(r"linux-(binary|modules)-", p)]
+    target = KERNELS / release
+    say(f"fetching guest kernel {release} into {target} (nothing is installed)")
+    KERNELS.mkdir(parents=True, exist_ok=True)
+    apt.unpack(packages, target)
+    _relocate(target)
+    kernel = Kernel(target)
+    kernel.modules.joinpath("build").unlink(missing_ok=True)
+    kernel.modules.joinpath("source").unlink(missing_ok=True)
+    base = target if kernel.modules.is_relative_to(target / "lib") else target / "usr"
+    depmod = shutil.which("depmod", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if not depmod:
+        raise LabError("depmod: not found; install kmod")
+    subprocess.run([depmod, "-b", base, release], check=True)
+
+
+def get(wanted: str | None = None) -> Kernel:
+    """The kernel that @wanted stands for, fetched if that was not done yet.
+
+    Without an argument the environment variable KERNEL decides.
+    """
+    if wanted is None:
+        wanted = os.environ.get("KERNEL", "")
+    link = KERNELS / (wanted or "default")
+    if not (link / ".complete").exists():
+        with locked("fetch-kernel"):
+            if not (link / ".complete").exists():
+                apt = Apt()
+                release = _newest(apt, wanted) if wanted else _default(apt)
+                if not (KERNELS / release / ".complete").exists():
+                    _fetch(apt, release)
+                    (KERNELS / release / ".complete").touch()
+                if link.name != release:
+                    link.unlink(missing_ok=True)
+                    link.symlink_to(release)
+    return Kernel(link.resolve())

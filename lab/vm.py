@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One virtual machine: boot it, run commands in it, treat it badly, end it."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable
+
+from . import accel, debian, initramfs
+from .agent import Agent, poll_until
+from .console import Console
+from .kernel import Kernel, get as get_kernel
+from .log import LabError, say
+from .paths import LAB, MODULES, ROOT, TOOLS, USERSPACE
+from .qmp import QMP, Closed
+
+# A guest may wait for anything that itself is bounded: many guests share few
+# processors, and emulation is slow.
+BOOT_TIMEOUT = 180
+
+COMMAND_LINE = ("console=ttyS0 loglevel=5 panic=-1 oops=panic softlockup_panic=1 "
+                "watchdog_thresh=60 nmi_watchdog=0 rcupdate.rcu_cpu_stall_timeout=120 "
+                "net.ifnames=0 mitigations=off")
+
+ROOT_OPTIONS = "msize=512000,cache=loose"
+LIVE_OPTIONS = "msize=512000,cache=none"
+OVERLAY_OPTIONS = "index=off,xino=off,metacopy=off,redirect_dir=off"
+
+HOTPLUG_SLOTS = 4
+
+
+class CommandFailed(LabError):
+    """A command in a guest ended with a status that is not 0."""
+
+
+class VMDied(LabError):
+    """The VM ended although somebody still wanted something from it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command in a guest ended."""
+
+    command: str
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Process:
+    """A program that runs in a guest while the caller does something else."""
+
+    def __init__(self, vm: "VM", command: str, pid: int) -> None:
+        self.vm = vm
+        self.command = command
+        self.pid = pid
+        self.result: Result | None = None
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        if self.result is None:
+            status = self.vm.ask_agent(lambda agent: agent.status(self.pid))
+            if status:
+                code = -status["signal"] if "signal" in status else status["exitcode"]
+                self.result = Result(self.command, code,
+                                     _decode(status.get("out-data")),
+                                     _decode(status.get("err-data")))
+        return None if self.result is None else self.result.returncode
+
+    def wait(self, timeout: float = 60) -> Result:
+        """Wait for the end; TimeoutError after @timeout seconds."""
+        poll_until(lambda: self.poll() is not None, timeout,
+                   f"{self.vm.name}: {self.command}")
+        assert self.result is not None
+        return self.result
+
+    def kill(self, signal_name: str = "KILL") -> None:
+        """Send a signal to the program and all that it started."""
+        if self.poll() is None:
+            self.vm.run(["/bin/kill", "-s", signal_name, "--", f"-{self.pid}"],
+                        check=False)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, once poll() or wait() has seen the end."""
+        return self.result.returncode if self.result else None
+
+    @property
+    def stdout(self) -> str:
+        """What the program wrote, known after its end."""
+        return self.result.stdout if self.result else ""
+
+    @property
+    def stderr(self) -> str:
+        """What the program wrote to standard error, known after its end."""
+        return self.result.stderr if self.result else ""
+
+
+def _decode(base64_text: str | None) -> str:
+    import base64
+    return base64.b64decode(base64_text or "").decode(errors="replace")
+
+
+def _flatten(devices: Iterable[str | Iterable[str]]) -> list[str]:
+    """Extra QEMU arguments: "-device x" strings are split, lists kept."""
+    words: list[str] = []
+    for device in devices:
+        words += shlex.split(device) if isinstance(device, str) else map(str, device)
+    return words
+
+
+class VM:
+    """A virtual machine whose root file system is a copy of the host's.
+
+    Everything of the host is visible and, for the guest alone, writable; the
+    changes are gone at the end. The project's tree is at its own path and
+    follows the host's changes; /mnt/share is `share` on the host, for both to
+    write. One VM object is one run of QEMU.
+    """
+
+    def __init__(self, name: str, devices: Iterable[str | Iterable[str]] = (), *,
+                 memory: str = "512M", kernel: Kernel | None = None, smp: int = 1,
+                 append: str = "", no_reboot: bool = True, machine: str = "",
+                 directory: Path | None = None) -> None:
+        self.name = name
+        self.devices = _flatten(devices)
+        self.memory = memory
+        self.kernel = kernel or get_kernel()
+        self.smp = smp
+        self.append = append
+        self.no_reboot = no_reboot
+        self.machine = machine
+        self.directory = directory or LAB / "vm" / f"{name}-{os.getpid()}"
+        self.share = self.directory / "share"
+        self.console = Console(self.directory / "console.log")
+        self.boot_seconds = 0.0
+        self._qemu: subprocess.Popen | None = None
+        self._qmp: QMP | None = None
+        self._agent: Agent | None = None
+        self._agent_open = False
+
+    # Start and end
+
+    def start(self, wait: bool = True) -> "VM":
+        """Start QEMU and, unless told otherwise, wait until commands run."""
+        if self._qemu:
+            raise LabError(f"{self.name}: was started already")
+        mode, _ = accel.choose(self.kernel)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.share.mkdir(parents=True)
+        qmp, qmp_far = socket.socketpair()
+        agent, agent_far = socket.socketpair()
+        self._qmp = QMP(qmp, self._on_event)
+        self._agent = Agent(agent)
+        command = self._command(mode, qmp_far.fileno(), agent_far.fileno())
+        (self.directory / "command").write_text(shlex.join(command) + "\n")
+        self._started = time.monotonic()
+        with open(self.directory / "qemu.log", "wb") as log:
+            # Its own session: Ctrl-C is for us, who then end it in order; and
+            # should we die without, the kernel ends it.
+            self._qemu = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *command],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=(qmp_far.fileno(), agent_far.fileno()),
+                start_new_session=True)
+        qmp_far.close()
+        agent_far.close()
+        if wait:
+            self.wait_ready()
+        return self
+
+    def _command(self, mode: str, qmp_fd: int, agent_fd: int) -> list[str]:
+        initrd = self.directory / "initrd"
+        initrd.write_bytes(initramfs.build(self.kernel)
+                           + initramfs.settings(self._settings()))
+        command = [
+            accel.QEMU, "-name", self.name, "-nodefaults", "-no-user-config",
+            "-display", "none", "-machine", "q35" + self.machine,
+            *accel.arguments(mode, self.smp), "-m", self.memory,
+            "-kernel", str(self.kernel.image), "-initrd", str(initrd),
+            "-append", f"{COMMAND_LINE} {self.append}".strip(),
+            "-chardev", f"file,id=console,path={self.console.path}",
+            "-serial", "chardev:console",
+            "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
+            "-device", "virtio-serial-pci",
+            "-chardev", f"socket,id=agent,fd={agent_fd}",
+            "-device", "virtserialport,chardev=agent,id=agent,"
+                       "name=org.qemu.guest_agent.0"]
+        if self.no_reboot:
+            command.append("-no-reboot")
+        for tag, path, access in (("root", "/", ",readonly=on"),
+                                  ("tree", ROOT, ",readonly=on"),
+                                  ("share", self.share, "")):
+            command += ["-fsdev", f"local,id={tag},path={path},security_model=none,"
+                                  f"multidevs=remap{access}",
+                        "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+        for slot in range(HOTPLUG_SLOTS):
+            command += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot + 1},"
+                                   f"slot={slot + 1}"]
+        return command + self.devices
+
+    def _settings(self) -> dict[str, str]:
+        """What lab/guest/init wants to know."""
+        agent = debian.unpacked("qemu-guest-agent", TOOLS / "qemu-guest-agent",
+                                "usr/sbin/qemu-ga")
+        return {
+            "name": self.name,
+            "tree": str(ROOT),
+            "modules": str(self.kernel.modules),
+            "agent": str(agent),
+            "busybox": "/bin/busybox",
+            "root_options": ROOT_OPTIONS,
+            "tree_options": LIVE_OPTIONS,
+            "share_options": LIVE_OPTIONS,
+            "overlay_options": OVERLAY_OPTIONS,
+            "consoles": "",
+        }
+
+    def wait_ready(self, timeout: float = BOOT_TIMEOUT) -> "VM":
+        """Wait until the guest takes commands."""
+        deadline = time.monotonic() + timeout
+        while not self._agent_open:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: not up in {timeout:g} s\n"
+                                   + self.evidence())
+            self._watch(lambda qmp: qmp.poll_events(
+                max(deadline - time.monotonic(), 0.001)))
+        self.ask_agent(lambda agent: agent.call("guest-ping", timeout))
+        if not self.boot_seconds:
+            self.boot_seconds = time.monotonic() - self._started
+        return self
+
+    def kill(self) -> None:
+        """End QEMU at once (SIGKILL), as if the power failed."""
+        if self._qemu:
+            self._qemu.kill()
+            self._qemu.wait()
+            for connection in (self._qmp, self._agent):
+                if connection:
+                    connection.lines.sock.close()
+
+    def powerdown(self, timeout: float = 60) -> None:
+        """Power the guest off in order and wait until QEMU is gone."""
+        self.ask_agent(lambda agent: agent.spawn(["/bin/busybox", "poweroff", "-f"], {}))
+        self.wait_end(timeout)
+
+    def wait_end(self, timeout: float = 60) -> None:
+        """Wait until QEMU has ended by itself."""
+        assert self._qemu
+        try:
+            self._qemu.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{self.name}: still runs after {timeout:g} s\n"
+                               + self.evidence()) from None
+
+    def __enter__(self) -> "VM":
+        return self if self._qemu else self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    # What is known about it
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        assert self._qemu, f"{self.name}: not started"
+        return self._qemu.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether QEMU runs."""
+        return self._qemu is not None and self._qemu.poll() is None
+
+    @property
+    def log_path(self) -> Path:
+        """The file with everything that the guest's console said."""
+        return self.console.path
+
+    def evidence(self) -> str:
+        """The ends of the logs, for messages."""
+        qemu = (self.directory / "qemu.log").read_text(errors="replace").strip()
+        return (f"--- {self.log_path}\n{self.console.tail()}\n"
+                + (f"--- {self.directory / 'qemu.log'}\n{qemu}\n" if qemu else ""))
+
+    # QEMU's monitor
+
+    def _on_event(self, event: dict) -> None:
+        if event["event"] == "VSERPORT_CHANGE" and event["data"]["id"] == "agent":
+            self._agent_open = event["data"]["open"]
+
+    def _watch(self, use: Any) -> Any:
+        """use(monitor), with the end of QEMU told as such."""
+        if self._qmp is None:
+            raise LabError(f"{self.name}: not started")
+        try:
+            return use(self._qmp)
+        except (Closed, OSError) as error:
+            raise self._died() from error
+
+    def _died(self) -> VMDied:
+        assert self._qemu
+        try:
+            status: int | None = self._qemu.wait(5)
+        except subprocess.TimeoutExpired:
+            status = None
+        how = ("lost its connection" if status is None else
+               f"was ended by {signal.Signals(-status).name}" if status < 0 else
+               f"ended with status {status}")
+        return VMDied(f"{self.name}: QEMU {how}\n" + self.evidence())
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        """Execute a monitor command; underscores in names stand for dashes."""
+        arguments = {name.replace("_", "-"): value for name, value in arguments.items()}
+        return self._watch(lambda qmp: qmp.command(command, arguments))
+
+    def wait_event(self, name: str, timeout: float = 60,
+                   match: Any = lambda data: True) -> dict:
+        """Wait for (or take, if it was there already) an event of QEMU."""
+        return self._watch(lambda qmp: qmp.wait_event(name, timeout, match))
+
+    def pause(self) -> None:
+        """Stop the guest's CPUs."""
+        self.qmp("stop")
+
+    def cont(self) -> None:
+        """Let the guest's CPUs go on."""
+        self.qmp("cont")
+
+    def reset(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Press the reset button and wait until the guest is up again."""
+        if self.no_reboot:
+            raise LabError(f"{self.name}: was started with no_reboot=True, a reset "
+                           "would end it")
+        self.qmp("system_reset")
+        self.wait_event("RESET", 30)
+        self._agent_open = False
+        self.wait_ready(timeout)
+
+    # Commands in the guest
+
+    def ask_agent(self, use: Any) -> Any:
+        """use(agent), with the end of QEMU told as such."""
+        if self._agent is None:
+            raise LabError(f"{self.name}: not started")
+        if not self._agent_open:
+            self.wait_ready()
+        try:
+            return use(self._agent)
+        except (Closed, OSError) as error:
+            raise self._died() from error
+
+    def spawn(self, command: str | list[str], env: dict[str, str] | None = None,
+              stdin: str | bytes = b"") -> Process:
+        """Start a command (a string goes through bash) and do not wait."""
+        argv = ["/bin/bash", "-c", command] if isinstance(command, str) else command
+        shown = command if isinstance(command, str) else shlex.join(command)
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        pid = self.ask_agent(lambda agent: agent.spawn(list(argv), env or {}, given))
+        return Process(self, shown, pid)
+
+    def run(self, command: str | list[str], timeout: float = 60, check: bool = True,
+            env: dict[str, str] | None = None, stdin: str | bytes = b"") -> Result:
+        """Run a command and wait for its end.
+
+        CommandFailed if it fails and @check is set; TimeoutError (and the
+        command is killed) after @timeout seconds.
+        """
+        process = self.spawn(command, env, stdin)
+        try:
+            result = process.wait(timeout)
+        except TimeoutError:
+            process.kill()
+            raise
+        if check and result.returncode:
+            raise CommandFailed(f"{self.name}: {result.command}: exit status "
+                                f"{result.returncode}\n{result.stdout}{result.stderr}")
+        return result
+
+    def wait_for(self, command: str | list[str], timeout: float = 60) -> Result:
+        """Run a command again and again until it succeeds."""
+        def succeeds() -> Result | None:
+            result = self.run(command, timeout, check=False)
+            return None if result.returncode else result
+        return poll_until(succeeds, timeout, f"{self.name}: {command}")
+
+    def wait_console(self, regex: str, timeout: float = 60) -> re.Match:
+        """Wait until the console's log has a match."""
+        return poll_until(lambda: re.search(regex, self.console.text(), re.M), timeout,
+                          f"{self.name}: console: {regex}")
+
+    # The driver
+
+    def load_driver(self, parameters: str = "") -> None:
+        """Load our module."""
+        module = MODULES / self.kernel.release / "drivers/core/ivshmem.ko"
+        if not module.exists():
+            raise LabError(f"{module}: not built; run 'make modules "
+                           f"KDIR={self.kernel.headers}'")
+        self.run(f"insmod {module} {parameters}".strip())
+
+    # Hot-plug
+
+    def add_device(self, driver: str, slot: int = 0, **properties: Any) -> None:
+        """Plug a device into one of the free slots, id "hot@slot" by default."""
+        properties.setdefault("id", f"hot{slot}")
+        self.qmp("device_add", driver=driver, bus=f"slot{slot}", **properties)
+
+    def remove_device(self, ident: str, timeout: float = 60) -> None:
+        """Ask the guest to give up a device and wait until it is gone."""
+        self.qmp("device_del", id=ident)
+        self.wait_event("DEVICE_DELETED", timeout,
+                        lambda data: data.get("device") == ident)
