@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Checks of what people read: manual pages, reStructuredText, links."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from .base import Finding, Outcome, check, count, located, need, run_tool
+from .languages import PYTHON, python_module
+from .tree import Tree
+
+
+@check("man", "mandoc finds nothing in the manual pages")
+def man(tree: Tree) -> Outcome:
+    """Manual pages that every reader of man(7) can show."""
+    if not tree.man_pages:
+        return Outcome("0 pages")
+
+    def parse(output: str, root: Path) -> list[Finding]:
+        return located(re.sub(r"(?m)^mandoc: ", "", output), root)
+
+    findings = run_tool([need("mandoc", "mandoc"), "-T", "lint", "-W", "warning",
+                         *tree.man_pages], tree, parse)
+    return Outcome(count(tree.man_pages, "page"), findings)
+
+
+# Documentation/ABI/ has the kernel's own form, which is no reStructuredText.
+def _rst(tree: Tree) -> list[str]:
+    return [name for name in tree.files if name.endswith(".rst")]
+
+
+RST_PROGRAM = """
+import sys
+from docutils.core import publish_doctree
+for name in sys.argv[1:]:
+    with open(name, encoding="utf-8") as file:
+        publish_doctree(file.read(), source_path=name,
+                        settings_overrides={"report_level": 2, "halt_level": 5})
+"""
+
+
+@check("rst", "docutils reads the reStructuredText without a warning")
+def rst(tree: Tree) -> Outcome:
+    """Documents that can be rendered as they were meant."""
+    names = _rst(tree)
+    if not names:
+        return Outcome("0 files")
+    python_module("docutils")
+    done = subprocess.run([PYTHON, "-c", RST_PROGRAM, *names], cwd=tree.root, text=True,
+                          stderr=subprocess.PIPE, check=False)
+    findings = located(done.stderr, tree.root)
+    if done.returncode and not findings:
+        findings = [Finding(names[0], 0, done.stderr.strip())]
+    return Outcome(count(names), findings)
+
+
+MD_LINK = re.compile(r"\]\((?P<target>[^)#\s]+)[^)]*\)")
+RST_LINK = re.compile(r"`[^`<]*<(?P<target>[^>`#\s]+)[^>`]*>`_")
+
+
+@check("links", "links between the documents lead to files that exist")
+def links(tree: Tree) -> Outcome:
+    """Relative links in Markdown and reStructuredText."""
+    names = [n for n in tree.files if n.endswith((".md", ".rst"))]
+    return Outcome(count(names), [f for n in names for f in _links(tree, n)])
+
+
+def _links(tree: Tree, name: str) -> Iterator[Finding]:
+    pattern = MD_LINK if name.endswith(".md") else RST_LINK
+    for number, line in enumerate(tree.lines(name), 1):
+        for match in pattern.finditer(line):
+            target = match["target"]
+            if "://" in target or target.startswith("mailto:"):
+                continue
+            if not (tree.root / name).parent.joinpath(target).exists():
+                yield Finding(name, number, f"link to {target}: there is no such file")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Checks of user-space C: headers that stand alone, clang-tidy, cppcheck.
+
+Two analysers, because they find different things: clang-tidy follows paths
+through the code and knows the compiler's view of it, cppcheck (under a second)
+knows which calls of POSIX hand out descriptors and memory.
+"""
+
+import json
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from .base import CannotRun, Finding, Outcome, check, count, located, need, run_tool
+from .tree import Tree
+
+PUBLIC = ("include/", "lib/include/")
+
+
+@check("headers", "public headers compile alone, as C and as C++")
+def headers(tree: Tree) -> Outcome:
+    """A program may include any of them first."""
+    names = [n for n in tree.below(*PUBLIC) if n.endswith(".h")]
+    findings = []
+    for name in names:
+        for language, standard in (("c", "c99"), ("c++", "c++11")):
+            done = subprocess.run(
+                [need("g++" if language == "c++" else "gcc", "build-essential"),
+                 "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic",
+                 "-Werror", "-Iinclude/uapi", "-Iinclude", "-Ilib/include",
+                 "-fsyntax-only", name],
+                cwd=tree.root, text=True, stderr=subprocess.PIPE, check=False,
+                env=dict(os.environ, LC_ALL="C"))
+            findings += [Finding(f.path, f.line, f"{language}: {f.text}")
+                         for f in located(done.stderr, tree.root) if "error:" in f.text]
+    return Outcome(count(names), list(dict.fromkeys(findings)))
+
+
+def _database(tree: Tree) -> Path:
+    """Folder of the compile commands, set up or brought up to date by meson."""
+    folder = tree.root / "build" / "meson"
+    if (folder / "build.ninja").exists():
+        command = [need("ninja", "ninja-build"), "-C", folder, "build.ninja"]
+    else:
+        command = [need("meson", "meson"), "setup", folder]
+    done = subprocess.run(command, cwd=tree.root, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise CannotRun(f"{command[0]} failed in {folder}:\n{done.stdout.strip()}")
+    return folder
+
+
+def _compiled(tree: Tree, database: Path) -> list[str]:
+    """Sources of the tree that the build compiles."""
+    commands = json.loads((database / "compile_commands.json").read_text())
+    paths = {os.path.relpath(os.path.normpath(os.path.join(c["directory"], c["file"])),
+                             tree.root) for c in commands}
+    return [name for name in tree.user_c if name in paths]
+
+
+@check("clang-tidy", "clang-tidy finds nothing in user space (.clang-tidy says what)")
+def clang_tidy(tree: Tree) -> Outcome:
+    """Mistakes on all paths through each source."""
+    if "meson.build" not in tree.files:
+        return Outcome("0 files")
+    program = need("clang-tidy", "clang-tidy")
+    database = _database(tree)
+    names = _compiled(tree, database)
+
+    def tidy(name: str) -> list[Finding]:
+        return run_tool([program, "-p", database, "--quiet", name], tree, parse)
+
+    def parse(output: str, root: Path) -> list[Finding]:
+        return [Finding(os.path.relpath(os.path.normpath(root / f.path), root),
+                        f.line, f.text)
+                for f in located(output, root) if f.text.startswith(("error:", "warning:"))]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        findings = [f for result in pool.map(tidy, names) for f in result]
+    return Outcome(count(names), list(dict.fromkeys(findings)))
+
+
+# Takes "found = *link; if (found)" after a loop over *link for a doubt about
+# what the loop dereferenced.
+CPPCHECK_WRONG = ["nullPointerRedundantCheck"]
+
+
+@check("cppcheck", "cppcheck finds nothing in user space")
+def cppcheck(tree: Tree) -> Outcome:
+    """Lost descriptors and memory, wrong use of POSIX."""
+    if "meson.build" not in tree.files:
+        return Outcome("0 files")
+    program = need("cppcheck", "cppcheck")
+    database = _database(tree)
+    findings = run_tool(
+        [program, f"--project={database}/compile_commands.json", "--quiet",
+         "--enable=warning,performance,portability", "--library=posix", "--library=gnu",
+         "--inline-suppr", *(f"--suppress={name}" for name in CPPCHECK_WRONG),
+         f"-i{database}", "--template={file}:{line}: {severity}: {message} [{id}]"], tree)
+    return Outcome(count(_compiled(tree, database)), findings)
