@@ -88,14 +88,15 @@ def located(output: str, root: Path) -> list[Finding]:
     return findings
 
 
-def run_tool(command: list, tree: Tree, parse=located) -> list[Finding]:
+def run_tool(command: list, tree: Tree, parse=located,
+             cwd: Path | None = None) -> list[Finding]:
     """Run a tool in the tree; its located output lines are the findings.
 
     A tool that fails and says nothing that can be located has gone wrong
     itself, which must not look like a clean result.
     """
-    done = subprocess.run([str(word) for word in command], cwd=tree.root, text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run([str(word) for word in command], cwd=cwd or tree.root,
+                          text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, check=False, errors="replace")
     findings = parse(done.stdout, tree.root)
     if done.returncode and not findings:
