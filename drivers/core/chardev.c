@@ -361,7 +361,7 @@ static int ivshmem_open(struct inode *inode, struct file *filp)
 	if (!file)
 		return -ENOMEM;
 
-	ret = ivshmem_memory_open(ivd, filp);
+	ret = ivshmem_mmap_open(ivd, filp);
 	if (ret) {
 		kfree(file);
 		return ret;
@@ -388,16 +388,16 @@ static int ivshmem_release(struct inode *inode, struct file *filp)
 	list_del_rcu(&file->node);
 	spin_unlock(&ivd->files_lock);
 
-	ivshmem_memory_close(ivd);
+	ivshmem_mmap_close(ivd);
 	kfree_rcu(file, rcu);
 	return 0;
 }
 
-static int ivshmem_mmap(struct file *filp, struct vm_area_struct *vma)
+static int ivshmem_file_mmap(struct file *filp, struct vm_area_struct *vma)
 {
 	struct ivshmem_file *file = filp->private_data;
 
-	return ivshmem_memory_mmap(file->ivd, vma);
+	return ivshmem_mmap(file->ivd, vma);
 }
 
 static const struct file_operations ivshmem_fops = {
@@ -408,7 +408,7 @@ static const struct file_operations ivshmem_fops = {
 	.poll = ivshmem_poll,
 	.unlocked_ioctl = ivshmem_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
-	.mmap = ivshmem_mmap,
+	.mmap = ivshmem_file_mmap,
 	/* Aligns large mappings, so that huge pages fit */
 	.get_unmapped_area = thp_get_unmapped_area,
 };

@@ -68,11 +68,12 @@ struct ivshmem_vector {
  * @dead: the device is gone, or is going; never reset
  * @gone_wait: for sleepers that only care for @dead
  * @regs: BAR 0
- * @mem: kernel mapping of the memory; on x86 it also reserves the memory type
- *	 that user mappings get
+ * @mem: kernel mapping of the memory; on x86, unless @untracked, it also
+ *	 reserves the memory type that user mappings get
  * @mem_start: bus address of the memory as the CPU sees it
  * @mem_size: its size, a power of two
  * @cache_mode: the requested IVSHMEM_CACHE_*; see ivshmem_cache_effective()
+ * @untracked: x86: @mem and user mappings go past the PAT code
  * @mappings: live user VMAs; grows only under @lock
  * @inode: carries the address space of all mappings, through whatever node
  *	   their file was opened; NULL while no file is open
@@ -107,6 +108,7 @@ struct ivshmem_device {
 	resource_size_t mem_start;
 	resource_size_t mem_size;
 	u32 cache_mode;
+	bool untracked;
 	atomic_t mappings;
 	struct inode *inode;
 	unsigned int inode_users;
@@ -171,15 +173,16 @@ void ivshmem_device_kill(struct ivshmem_device *ivd);
 
 /* memory.c */
 int ivshmem_memory_init(struct ivshmem_device *ivd);
-void ivshmem_memory_unmap(struct ivshmem_device *ivd);
-void ivshmem_memory_revoke(struct ivshmem_device *ivd);
-int ivshmem_memory_open(struct ivshmem_device *ivd, struct file *filp);
-void ivshmem_memory_close(struct ivshmem_device *ivd);
-int ivshmem_memory_mmap(struct ivshmem_device *ivd,
-			struct vm_area_struct *vma);
+void ivshmem_memory_exit(struct ivshmem_device *ivd);
 int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode);
 u32 ivshmem_cache_effective(struct ivshmem_device *ivd);
 const char *ivshmem_cache_name(u32 mode);
+
+/* mmap.c */
+int ivshmem_mmap_open(struct ivshmem_device *ivd, struct file *filp);
+void ivshmem_mmap_close(struct ivshmem_device *ivd);
+void ivshmem_mmap_revoke(struct ivshmem_device *ivd);
+int ivshmem_mmap(struct ivshmem_device *ivd, struct vm_area_struct *vma);
 
 /* doorbell.c */
 int ivshmem_doorbell_init(struct ivshmem_device *ivd);

@@ -37,7 +37,7 @@ void ivshmem_device_kill(struct ivshmem_device *ivd)
 		return;
 
 	/* No fault inserts a page any more: the zap leaves none behind */
-	ivshmem_memory_revoke(ivd);
+	ivshmem_mmap_revoke(ivd);
 	ivshmem_doorbell_hangup(ivd);
 }
 
@@ -113,33 +113,6 @@ static int ivshmem_check_bars(struct pci_dev *pdev)
 	return 0;
 }
 
-static void ivshmem_release_bars(void *data)
-{
-	struct pci_dev *pdev = data;
-
-	pci_release_selected_regions(pdev, pci_select_bars(pdev,
-							   IORESOURCE_MEM));
-}
-
-/*
- * Claims all BARs exclusively, so that the files in sysfs cannot be mapped
- * past the driver: neither the registers nor the MSI-X table (whoever writes
- * that chooses what is interrupted) nor the memory after an unplug.
- */
-static int ivshmem_claim_bars(struct pci_dev *pdev)
-{
-	int ret;
-
-	ret = pci_request_selected_regions_exclusive(pdev,
-						     pci_select_bars(pdev, IORESOURCE_MEM),
-						     KBUILD_MODNAME);
-	if (ret)
-		return dev_err_probe(&pdev->dev, ret,
-				     "BARs are in use, by a program or by another driver\n");
-
-	return devm_add_action_or_reset(&pdev->dev, ivshmem_release_bars, pdev);
-}
-
 static struct ivshmem_device *ivshmem_device_alloc(struct pci_dev *pdev)
 {
 	struct ivshmem_device *ivd;
@@ -164,6 +137,16 @@ static struct ivshmem_device *ivshmem_device_alloc(struct pci_dev *pdev)
 	return ivd;
 }
 
+static int ivshmem_bars(struct pci_dev *pdev)
+{
+	return pci_select_bars(pdev, IORESOURCE_MEM);
+}
+
+/*
+ * Claims all BARs exclusively, so that the files in sysfs cannot be mapped
+ * past the driver: neither the registers nor the MSI-X table (whoever writes
+ * that chooses what is interrupted) nor the memory after an unplug.
+ */
 static int ivshmem_enable(struct pci_dev *pdev)
 {
 	int ret;
@@ -173,15 +156,47 @@ static int ivshmem_enable(struct pci_dev *pdev)
 				     "revision %u is not known to this driver\n",
 				     pdev->revision);
 
-	ret = pcim_enable_device(pdev);
-	if (ret)
-		return dev_err_probe(&pdev->dev, ret, "cannot be enabled\n");
-
 	ret = ivshmem_check_bars(pdev);
 	if (ret)
 		return ret;
 
-	return ivshmem_claim_bars(pdev);
+	ret = pci_enable_device_mem(pdev);
+	if (ret)
+		return dev_err_probe(&pdev->dev, ret, "cannot be enabled\n");
+
+	ret = pci_request_selected_regions_exclusive(pdev, ivshmem_bars(pdev),
+						     KBUILD_MODNAME);
+	if (ret) {
+		pci_disable_device(pdev);
+		return dev_err_probe(&pdev->dev, ret,
+				     "BARs are in use, by a program or by another driver\n");
+	}
+
+	return 0;
+}
+
+static void ivshmem_disable(struct pci_dev *pdev)
+{
+	pci_release_selected_regions(pdev, ivshmem_bars(pdev));
+	pci_disable_device(pdev);
+}
+
+static int ivshmem_map_regs(struct ivshmem_device *ivd)
+{
+	int ret;
+
+	ivd->regs = pci_iomap(ivd->pdev, IVSHMEM_BAR_REGS, 0);
+	if (!ivd->regs)
+		return -ENOMEM;
+
+	ret = ivshmem_wait_ready(ivd);
+	if (ret) {
+		pci_iounmap(ivd->pdev, ivd->regs);
+		return dev_err_probe(&ivd->pdev->dev, ret,
+				     "does not answer: is its server running?\n");
+	}
+
+	return 0;
 }
 
 static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -195,25 +210,18 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 
 	ivd = ivshmem_device_alloc(pdev);
-	if (!ivd)
-		return -ENOMEM;
-
-	ivd->regs = pcim_iomap(pdev, IVSHMEM_BAR_REGS, 0);
-	if (!ivd->regs) {
+	if (!ivd) {
 		ret = -ENOMEM;
-		goto err_put;
+		goto err_disable;
 	}
 
-	ret = ivshmem_wait_ready(ivd);
-	if (ret) {
-		dev_err_probe(&pdev->dev, ret,
-			      "the device does not answer: is its server running?\n");
+	ret = ivshmem_map_regs(ivd);
+	if (ret)
 		goto err_put;
-	}
 
 	ret = ivshmem_memory_init(ivd);
 	if (ret)
-		goto err_put;
+		goto err_regs;
 
 	ret = ivshmem_doorbell_init(ivd);
 	if (ret)
@@ -233,9 +241,13 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 err_doorbell:
 	ivshmem_doorbell_exit(ivd);
 err_memory:
-	ivshmem_memory_unmap(ivd);
+	ivshmem_memory_exit(ivd);
+err_regs:
+	pci_iounmap(pdev, ivd->regs);
 err_put:
 	put_device(&ivd->dev);
+err_disable:
+	ivshmem_disable(pdev);
 	return ret;
 }
 
@@ -247,8 +259,10 @@ static void ivshmem_remove(struct pci_dev *pdev)
 	cdev_device_del(&ivd->cdev, &ivd->dev);
 	ivshmem_device_kill(ivd);
 	ivshmem_doorbell_exit(ivd);
-	ivshmem_memory_unmap(ivd);
+	ivshmem_memory_exit(ivd);
+	pci_iounmap(pdev, ivd->regs);
 	put_device(&ivd->dev);
+	ivshmem_disable(pdev);
 }
 
 /* A new kernel may boot from here: no interrupt may reach it */
