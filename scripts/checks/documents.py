@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Checks of what people read: manual pages, reStructuredText, links."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ from docutils.core import publish_doctree
 for name in sys.argv[1:]:
     with open(name, encoding="utf-8") as file:
         publish_doctree(file.read(), source_path=name,
-                        settings_overrides={"report_level": 2, "halt_level": 5})
+                        settings_overrides={"report_level": 2, "halt_level": 5,
+                                            "syntax_highlight": "none"})
 """
 
 
@@ -75,3 +77,31 @@ def _links(tree: Tree, name: str) -> Iterator[Finding]:
                 continue
             if not (tree.root / name).parent.joinpath(target).exists():
                 yield Finding(name, number, f"link to {target}: there is no such file")
+
+
+RST_CODE = re.compile(r"^\.\. code-block:: c\n\n((?:[ \t]+.*\n|\n)+)", re.M)
+MD_CODE = re.compile(r"^```c\n(.*?)^```$", re.M | re.S)
+
+
+@check("snippets", "the pieces of C in a document are one source file that compiles")
+def snippets(tree: Tree) -> Outcome:
+    """Examples that readers can use as they are."""
+    names = [n for n in tree.files if n.endswith((".md", ".rst"))]
+    sources = {name: source for name in names if (source := _snippets(tree, name))}
+    findings = []
+    for name, source in sources.items():
+        done = subprocess.run(
+            [need("gcc", "build-essential"), "-x", "c", "-std=gnu11", "-Wall", "-Wextra",
+             "-Werror", "-Wno-unused-function", "-Iinclude/uapi", "-Ilib/include",
+             "-fsyntax-only", "-"], cwd=tree.root, input=source, text=True, check=False,
+            stderr=subprocess.PIPE, env=dict(os.environ, LC_ALL="C"))
+        findings += [f for f in located(done.stderr, tree.root) if "error:" in f.text]
+    return Outcome(count(sources), findings)
+
+
+def _snippets(tree: Tree, name: str) -> str:
+    """All pieces of C of a document; the compiler is told where each is from."""
+    text = tree.text(name)
+    pattern = MD_CODE if name.endswith(".md") else RST_CODE
+    return "".join(f'#line {text.count(chr(10), 0, match.start(1)) + 1} "{name}"\n'
+                   f"{match[1]}\n" for match in pattern.finditer(text))

@@ -76,7 +76,8 @@ int main(void)
 
 SOUND = {
     "LICENSES/GPL-2.0-only.txt": "the text of the licence\n",
-    "README.md": "# Sound\n\nSee [the text](Documentation/text.rst).\n",
+    "README.md": "# Sound\n\nSee [the text](Documentation/text.rst).\n"
+                 "\n```c\nint frob(void);\n```\n",
     "Documentation/text.rst": f".. {GPL}\n\nText\n====\n\nSome text.\n",
     "Documentation/frob.1": f""".\\" {GPL}
 .TH FROB 1 2024-01-01
@@ -134,6 +135,9 @@ WRONG = {
             r"Documentation/text\.rst:9: .*underline too short"),
     "links": ("README.md", "# Sound\n\nSee [the text](Documentation/none.rst).\n",
               r"README\.md:3: link to Documentation/none\.rst: there is no such file"),
+    "snippets": ("Documentation/text.rst", SOUND["Documentation/text.rst"] +
+                 "\n.. code-block:: c\n\n   int frob(void)\n   {\n           frobnicate();\n   }\n",
+                 r"Documentation/text\.rst:12: error: implicit declaration"),
     "headers": ("lib/include/frobnicate.h", f"/* {GPL} */\nuint32_t frob(void);\n",
                 r"lib/include/frobnicate\.h:2: c: error: unknown type name .uint32_t"),
     "clang-tidy": ("tools/frob.c", program("\tint *p = NULL;\n\n\treturn *p;\n", "stddef.h"),
