@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One connection: its handshake, its end, and the refusal of those who cannot
+ * be served.
+ */
+#include "client.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "link.h"
+#include "permission.h"
+#include "protocol.h"
+#include "server.h"
+
+/* Until a client that was refused is hung up on. */
+#define REFUSED_LINGER		2000
+/* Between attempts while too many descriptors are in flight. */
+#define STARVED_RETRY		20
+/* Handshake timeouts that a client may be starved for. */
+#define STARVED_TIMEOUTS	3
+/*
+ * What a message takes of a socket's buffer: 768 bytes in Linux 6.1, a little
+ * more in later ones.
+ */
+#define MESSAGE_FOOTPRINT	1024
+
+#define EVENTS_OF_CLIENT	(EPOLLIN | EPOLLRDHUP)
+
+#define log_client(client, priority, format, ...) \
+	log_limited(&(client)->link->limit, (client)->link->server->now, \
+		    priority, "link %s: " format, \
+		    (client)->link->config->name, __VA_ARGS__)
+
+static uint64_t handshake_timeout(const struct client *client)
+{
+	return client->link->server->config->handshake_timeout * 1000ULL;
+}
+
+static unsigned int handshake_length(const struct client *client)
+{
+	const struct link_config *config = client->link->config;
+
+	return protocol_length(config->peers, config->vectors);
+}
+
+/* Take the client off the link; the memory goes once no event can name it. */
+static void client_close(struct client *client)
+{
+	struct link *link = client->link;
+	struct client **position = &link->clients;
+
+	if (client->state == CLIENT_REFUSED) {
+		link->refused--;
+	} else {
+		link->slots[client->slot] = NULL;
+		link->joined--;
+	}
+	client->state = CLIENT_CLOSED;
+	watch_remove(link->server->epoll, &client->watch);
+	close(client->watch.fd);
+	while (*position != client)
+		position = &(*position)->next;
+	*position = client->next;
+	server_bury(link->server, client);
+}
+
+void client_hang_up(struct client *client)
+{
+	struct protocol_message message = {
+		.value = PROTOCOL_ABORT,
+		.fd = -1,
+	};
+
+	if (client->state == CLIENT_HANDSHAKE &&
+	    client->step < PROTOCOL_PREAMBLE)
+		protocol_send(client->watch.fd, &message);
+	client_close(client);
+}
+
+static void log_gone(const struct client *client, int priority,
+		     const char *why)
+{
+	char connected[32] = "";
+	struct tm local;
+
+	if (client->state == CLIENT_REFUSED)
+		return;
+	if (localtime_r(&client->since, &local))
+		strftime(connected, sizeof(connected), "%F %T", &local);
+	if (client->state == CLIENT_HANDSHAKE)
+		log_client(client, priority, "slot %u: pid %d (uid %u), "
+			   "connected since %s, %s in its handshake after %u "
+			   "of %u messages", client->slot,
+			   client->credentials.pid, client->credentials.uid,
+			   connected, why, client->step,
+			   handshake_length(client));
+	else
+		log_client(client, priority, "slot %u: pid %d (uid %u), "
+			   "connected since %s, %s", client->slot,
+			   client->credentials.pid, client->credentials.uid,
+			   connected, why);
+}
+
+static void client_gone(struct client *client)
+{
+	log_gone(client, LOG_INFO, "is gone");
+	client_close(client);
+}
+
+static void client_drop(struct client *client, const char *why)
+{
+	log_gone(client, LOG_WARNING, why);
+	client_hang_up(client);
+}
+
+static void client_set_events(struct client *client, uint32_t events)
+{
+	if (watch_change(client->link->server->epoll, &client->watch, events))
+		client_drop(client, "cannot be watched any more");
+}
+
+static void client_joined(struct client *client)
+{
+	client->state = CLIENT_JOINED;
+	client->retry = 0;
+	log_client(client, LOG_INFO, "slot %u: pid %d (uid %u) joined",
+		   client->slot, client->credentials.pid,
+		   client->credentials.uid);
+	client_set_events(client, EVENTS_OF_CLIENT);
+}
+
+/*
+ * Descriptors in flight are counted for all processes of a user: somebody
+ * else may have used them up, and reading may free them at any time.  There
+ * is no event for that.
+ */
+static void client_starve(struct client *client, int error)
+{
+	uint64_t now = client->link->server->now;
+	uint64_t patience = handshake_timeout(client);
+
+	if (!client->starved) {
+		client->starved = now;
+		log_client(client, LOG_WARNING, "slot %u: pid %d waits: %s; "
+			   "clients that do not read hold descriptors, or "
+			   "raise LimitNOFILE", client->slot,
+			   client->credentials.pid, strerror(-error));
+	}
+	client->retry = now + STARVED_RETRY;
+	client->deadline = now + patience;
+	if (client->deadline > client->starved + STARVED_TIMEOUTS * patience)
+		client->deadline = client->starved +
+				   STARVED_TIMEOUTS * patience;
+	client_set_events(client, EVENTS_OF_CLIENT);
+}
+
+static bool is_shortage(int error)
+{
+	return error == -ETOOMANYREFS || error == -ENOBUFS ||
+	       error == -ENOMEM;
+}
+
+/* Send what can be sent of the handshake. */
+static void client_tell(struct client *client)
+{
+	const struct link *link = client->link;
+	struct protocol_view view = {
+		.memory = link->memory,
+		.eventfds = link->eventfds,
+		.peers = link->config->peers,
+		.vectors = link->config->vectors,
+		.slot = client->slot,
+	};
+	unsigned int length = handshake_length(client);
+	struct protocol_message message;
+	int error = 0;
+
+	while (client->step < length) {
+		message = protocol_message(&view, client->step);
+		error = protocol_send(client->watch.fd, &message);
+		if (error)
+			break;
+		client->step++;
+		client->retry = 0;
+		client->starved = 0;
+		client->deadline = link->server->now +
+				   handshake_timeout(client);
+	}
+	if (!error)
+		client_joined(client);
+	else if (error == -EAGAIN)
+		client_set_events(client, EVENTS_OF_CLIENT | EPOLLOUT);
+	else if (is_shortage(error))
+		client_starve(client, error);
+	else
+		client_gone(client);
+}
+
+/* The protocol gives a client nothing to say: all that may come is its end. */
+static void client_listen(struct client *client)
+{
+	char byte;
+	ssize_t got = recv(client->watch.fd, &byte, 1, MSG_DONTWAIT);
+
+	if (got < 0 && errno == EINTR)
+		return;
+	if (!got || (got < 0 && errno != EAGAIN))
+		client_gone(client);
+	else
+		client_drop(client, "was dropped: it sent data, which the "
+			    "protocol does not have");
+}
+
+static void client_ready(struct watch *watch, uint32_t events)
+{
+	struct client *client = watch_of(watch, struct client, watch);
+
+	if (client->state == CLIENT_CLOSED)
+		return;
+	/* The end first, so that the slot is free for the next one. */
+	if (events & ~(uint32_t)EPOLLOUT)
+		client_listen(client);
+	else if (client->state == CLIENT_HANDSHAKE)
+		client_tell(client);
+}
+
+/* Bound what a client that never reads keeps in flight. */
+static void bound_send_buffer(const struct client *client)
+{
+	unsigned int messages = client->link->server->budget.in_flight;
+	int bytes;
+
+	if (messages > handshake_length(client))
+		messages = handshake_length(client);
+	/* The kernel doubles the number, and has a minimum of its own. */
+	bytes = (int)(messages * MESSAGE_FOOTPRINT / 2);
+	setsockopt(client->watch.fd, SOL_SOCKET, SO_SNDBUF, &bytes,
+		   sizeof(bytes));
+}
+
+static struct client *client_new(struct link *link, int fd,
+				 enum client_state state)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	socklen_t length = sizeof(client->credentials);
+
+	if (!client)
+		return NULL;
+	client->link = link;
+	client->state = state;
+	client->watch.fd = fd;
+	client->watch.ready = client_ready;
+	client->since = time(NULL);
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client->credentials, &length);
+	if (watch_add(link->server->epoll, &client->watch, EVENTS_OF_CLIENT)) {
+		free(client);
+		return NULL;
+	}
+	client->next = link->clients;
+	link->clients = client;
+	return client;
+}
+
+void client_refuse(int fd, int64_t version)
+{
+	struct protocol_message message = { .value = version, .fd = -1 };
+
+	protocol_send(fd, &message);
+	close(fd);
+}
+
+static void hang_up_on_oldest_refused(struct link *link)
+{
+	struct client *oldest = NULL;
+
+	/* New ones are put in front. */
+	for (struct client *client = link->clients; client;
+	     client = client->next) {
+		if (client->state == CLIENT_REFUSED)
+			oldest = client;
+	}
+	if (oldest)
+		client_close(oldest);
+}
+
+static void client_turn_away(struct link *link, int fd, int64_t version,
+			     const char *why)
+{
+	struct protocol_message message = { .value = version, .fd = -1 };
+	struct client *client;
+
+	if (link->refused == BUDGET_REFUSED)
+		hang_up_on_oldest_refused(link);
+	client = client_new(link, fd, CLIENT_REFUSED);
+	if (!client) {
+		client_refuse(fd, version);
+		return;
+	}
+	link->refused++;
+	client->deadline = link->server->now + REFUSED_LINGER;
+	log_client(client, LOG_WARNING, "pid %d (uid %u) was refused: %s",
+		   client->credentials.pid, client->credentials.uid, why);
+	if (protocol_send(fd, &message))
+		client_close(client);
+}
+
+static void client_serve(struct link *link, int fd, unsigned int slot)
+{
+	struct client *client = client_new(link, fd, CLIENT_HANDSHAKE);
+
+	if (!client) {
+		client_refuse(fd, PROTOCOL_REFUSE_EXHAUSTED);
+		return;
+	}
+	client->slot = slot;
+	client->deadline = link->server->now + handshake_timeout(client);
+	link->slots[slot] = client;
+	link->joined++;
+	link_drain_slot(link, slot);
+	bound_send_buffer(client);
+	client_tell(client);
+}
+
+void client_accept(struct link *link, int fd)
+{
+	int slot = link_free_slot(link);
+
+	if (link->server->stopping)
+		client_turn_away(link, fd, PROTOCOL_REFUSE_SHUTDOWN,
+				 "the server is stopping");
+	else if (!permission_granted(link->config, fd))
+		client_turn_away(link, fd, PROTOCOL_REFUSE_PERMISSION,
+				 "allow= does not list it");
+	else if (slot < 0)
+		client_turn_away(link, fd, PROTOCOL_REFUSE_FULL,
+				 "all slots are taken; raise peers=");
+	else
+		client_serve(link, fd, (unsigned int)slot);
+}
+
+uint64_t client_next_timeout(const struct client *client)
+{
+	if (client->state == CLIENT_JOINED)
+		return UINT64_MAX;
+	if (client->retry && client->retry < client->deadline)
+		return client->retry;
+	return client->deadline;
+}
+
+void client_run_timeouts(struct client *client)
+{
+	uint64_t now = client->link->server->now;
+
+	if (client->state == CLIENT_REFUSED && now >= client->deadline) {
+		client_close(client);
+	} else if (client->state == CLIENT_HANDSHAKE) {
+		if (now >= client->deadline)
+			client_drop(client, "was dropped: it does not read "
+				    "(handshake-timeout)");
+		else if (client->retry && now >= client->retry)
+			client_tell(client);
+	}
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The links of a configuration: defining, finding and checking them, and the
+ * argument of --link.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "config_error.h"
+
+#define DEFAULT_SIZE			(4ULL << 20)
+#define DEFAULT_PEERS			8
+#define DEFAULT_VECTORS			4
+#define DEFAULT_MODE			0660
+#define DEFAULT_HANDSHAKE_TIMEOUT	10
+
+int config_fail(struct config_error *error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error->text, sizeof(error->text), format, arguments);
+	va_end(arguments);
+	return -1;
+}
+
+int config_blame(struct config_error *error, const char *where)
+{
+	struct config_error inner = *error;
+
+	/* Room for the place is taken from the end of a very long text. */
+	snprintf(error->text, sizeof(error->text), "%s: %.*s", where,
+		 (int)(sizeof(error->text) - 64), inner.text);
+	return -1;
+}
+
+void config_init(struct config *config)
+{
+	memset(config, 0, sizeof(*config));
+	config->handshake_timeout = DEFAULT_HANDSHAKE_TIMEOUT;
+}
+
+void config_free(struct config *config)
+{
+	for (size_t i = 0; i < config->link_count; i++) {
+		struct link_config *link = &config->links[i];
+
+		free(link->socket);
+		free(link->file);
+		free(link->allowed);
+		free(link->origin);
+	}
+	free(config->links);
+	config_init(config);
+}
+
+struct link_config *config_find(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->link_count; i++) {
+		if (!strcmp(config->links[i].name, name))
+			return &config->links[i];
+	}
+	return NULL;
+}
+
+/* The name becomes part of file names, of QEMU's ids and of XML. */
+static bool name_is_valid(const char *name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789";
+	size_t length = strlen(name);
+	size_t start = strspn(name, letters);
+
+	if (!start || length > LINK_NAME_LENGTH)
+		return false;
+	while (name[start] && strchr("._-", name[start]))
+		start += 1 + strspn(name + start + 1, letters);
+	return start == length;
+}
+
+static int link_init(struct link_config *link, const char *name,
+		     const char *origin)
+{
+	memset(link, 0, sizeof(*link));
+	strcpy(link->name, name);
+	link->size = DEFAULT_SIZE;
+	link->peers = DEFAULT_PEERS;
+	link->vectors = DEFAULT_VECTORS;
+	link->mode = DEFAULT_MODE;
+	link->user = (uid_t)-1;
+	link->group = (gid_t)-1;
+	link->origin = strdup(origin);
+	if (asprintf(&link->socket, CONFIG_SOCKET_DIRECTORY "/%s.sock",
+		     name) < 0)
+		link->socket = NULL;
+	if (link->origin && link->socket)
+		return 0;
+	free(link->origin);
+	free(link->socket);
+	return -1;
+}
+
+struct link_config *config_add_link(struct config *config, const char *name,
+				    const char *origin,
+				    struct config_error *error)
+{
+	struct link_config *links;
+	struct link_config *twin = config_find(config, name);
+
+	if (!name_is_valid(name)) {
+		config_fail(error, "link name \"%.64s\": expected 1 to %d "
+			    "letters and digits, with . _ - between them",
+			    name, LINK_NAME_LENGTH);
+		return NULL;
+	}
+	if (twin) {
+		config_fail(error, "link %s is already defined by %s; give "
+			    "this one another name", name, twin->origin);
+		return NULL;
+	}
+	links = realloc(config->links,
+			(config->link_count + 1) * sizeof(*links));
+	if (links)
+		config->links = links;
+	if (!links || link_init(&links[config->link_count], name, origin)) {
+		config_fail(error, "out of memory");
+		return NULL;
+	}
+	return &links[config->link_count++];
+}
+
+/*
+ * Cut the next item off a comma-separated list, in place; ",," stands for a
+ * comma, as in QEMU's options.  Returns NULL at the end.
+ */
+static char *next_item(char **rest)
+{
+	char *item = *rest;
+	char *to = item;
+	char *from = item;
+
+	if (!item)
+		return NULL;
+	while (*from) {
+		if (from[0] == ',' && from[1] != ',') {
+			*to = '\0';
+			*rest = from + 1;
+			return item;
+		}
+		from += *from == ',';
+		*to++ = *from++;
+	}
+	*to = '\0';
+	*rest = NULL;
+	return item;
+}
+
+static int set_items(struct link_config *link, char *rest,
+		     struct config_error *error)
+{
+	char *item;
+	char *value;
+
+	while ((item = next_item(&rest))) {
+		value = strchr(item, '=');
+		if (!value)
+			return config_fail(error, "\"%s\": expected KEY=VALUE",
+					   item);
+		*value++ = '\0';
+		if (config_set_link(link, item, value, error))
+			return -1;
+	}
+	return 0;
+}
+
+int config_parse_link_option(struct config *config, const char *text,
+			     struct config_error *error)
+{
+	char origin[LINK_NAME_LENGTH + 16];
+	struct link_config *link;
+	char *copy = strdup(text);
+	char *rest = copy;
+	char *name = next_item(&rest);
+	int result = -1;
+
+	if (!name)
+		return config_fail(error, "out of memory");
+	snprintf(origin, sizeof(origin), "--link %.*s", LINK_NAME_LENGTH, name);
+	link = config_add_link(config, name, origin, error);
+	if (link)
+		result = set_items(link, rest, error);
+	if (result)
+		config_blame(error, link ? origin : "--link");
+	free(copy);
+	return result;
+}
+
+const char *config_format_size(uint64_t size, char buffer[32])
+{
+	static const char units[] = "\0KMGT";
+	unsigned int unit = 0;
+
+	while (size && !(size & 1023) && unit < 4) {
+		size >>= 10;
+		unit++;
+	}
+	snprintf(buffer, 32, "%" PRIu64 "%.1s", size, &units[unit]);
+	return buffer;
+}
+
+uint64_t config_default_huge_page(void)
+{
+	FILE *meminfo = fopen("/proc/meminfo", "re");
+	uint64_t kilobytes = 0;
+	char line[128];
+
+	if (!meminfo)
+		return 0;
+	while (fgets(line, sizeof(line), meminfo)) {
+		if (sscanf(line, "Hugepagesize: %" SCNu64 " kB",
+			   &kilobytes) == 1)
+			break;
+	}
+	fclose(meminfo);
+	return kilobytes << 10;
+}
+
+static int check_huge_page(const struct link_config *link,
+			   struct config_error *error)
+{
+	uint64_t page = link->huge_page;
+	char size_text[32], page_text[32];
+
+	if (link->memory != MEMORY_HUGETLB)
+		return 0;
+	if (!page)
+		page = config_default_huge_page();
+	if (link->size >= page)
+		return 0;
+	return config_fail(error, "size=%s with memory=hugetlb: less than one "
+			   "huge page; use size=%s or memory=memfd",
+			   config_format_size(link->size, size_text),
+			   config_format_size(page, page_text));
+}
+
+static int check_link(const struct link_config *link,
+		      struct config_error *error)
+{
+	struct sockaddr_un address;
+
+	if (link->peers * link->vectors > LINK_MAX_EVENTFDS)
+		return config_fail(error, "peers=%u times vectors=%u is more "
+				   "than %d doorbells; lower one of them",
+				   link->peers, link->vectors,
+				   LINK_MAX_EVENTFDS);
+	if (strlen(link->socket) >= sizeof(address.sun_path))
+		return config_fail(error, "socket=%s: longer than the %zu "
+				   "characters that a socket's path can have; "
+				   "use a shorter one", link->socket,
+				   sizeof(address.sun_path) - 1);
+	return check_huge_page(link, error);
+}
+
+static int check_pair(const struct link_config *link,
+		      const struct link_config *other,
+		      struct config_error *error)
+{
+	if (!strcmp(link->socket, other->socket))
+		return config_fail(error, "socket=%s is already that of link "
+				   "%s; give each link its own", link->socket,
+				   other->name);
+	if (link->file && other->file && !strcmp(link->file, other->file))
+		return config_fail(error, "memory=file:%s is already that of "
+				   "link %s; give each link its own",
+				   link->file, other->name);
+	return 0;
+}
+
+/* A sparse memory object of any size can be made, but not be used. */
+static int check_total(const struct config *config, struct config_error *error)
+{
+	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+			   (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t total = 0;
+	char text[32];
+
+	for (size_t i = 0; i < config->link_count; i++) {
+		const struct link_config *link = &config->links[i];
+
+		if (link->memory == MEMORY_FILE)
+			continue;
+		/* Neither side can be near 2^64: no overflow. */
+		if (link->size > machine || total + link->size > machine) {
+			config_fail(error, "size=%s: more%s than the %" PRIu64
+				    " MiB of memory that this machine has; "
+				    "lower size=",
+				    config_format_size(link->size, text),
+				    total ? ", with the links before it," : "",
+				    machine >> 20);
+			return config_blame(error, link->origin);
+		}
+		total += link->size;
+	}
+	return 0;
+}
+
+int config_check(const struct config *config, struct config_error *error)
+{
+	for (size_t i = 0; i < config->link_count; i++) {
+		const struct link_config *link = &config->links[i];
+
+		if (check_link(link, error))
+			return config_blame(error, link->origin);
+		for (size_t j = 0; j < i; j++) {
+			if (check_pair(link, &config->links[j], error))
+				return config_blame(error, link->origin);
+		}
+	}
+	return check_total(config, error);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A link: its memory, its permanent slots with their eventfds, and who is in
+ * which of them.
+ */
+#include "link.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "memory.h"
+#include "protocol.h"
+#include "server.h"
+#include "show.h"
+
+/* Connections that are accepted before other descriptors get their turn. */
+#define ACCEPT_AT_ONCE		16
+/* Until accepting is tried again after a shortage, milliseconds. */
+#define SHORTAGE_PAUSE		100
+
+static unsigned int eventfd_count(const struct link *link)
+{
+	return link->config->peers * link->config->vectors;
+}
+
+static int open_eventfds(struct link *link)
+{
+	unsigned int count = eventfd_count(link);
+
+	link->eventfds = malloc(count * sizeof(*link->eventfds));
+	link->slots = calloc(link->config->peers, sizeof(*link->slots));
+	if (!link->eventfds || !link->slots) {
+		log_error("link %s: out of memory", link->config->name);
+		return -1;
+	}
+	memset(link->eventfds, -1, count * sizeof(*link->eventfds));
+	for (unsigned int i = 0; i < count; i++) {
+		link->eventfds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (link->eventfds[i] < 0) {
+			log_error("link %s: cannot make doorbell %u of %u: %s",
+				  link->config->name, i + 1, count,
+				  strerror(errno));
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static void link_init(struct link *link, struct server *server,
+		      const struct link_config *config)
+{
+	memset(link, 0, sizeof(*link));
+	link->server = server;
+	link->config = config;
+	link->memory = -1;
+	link->watch.fd = -1;
+	link->listener.fd = -1;
+	link->listener.lock = -1;
+	/* Everybody may come, be noted and leave at once. */
+	link->limit.burst = 16 + 4 * config->peers;
+	link->limit.left = link->limit.burst;
+	link->limit.refilled = server->now;
+}
+
+int link_open(struct link *link, struct server *server,
+	      const struct link_config *config, int fd)
+{
+	int result;
+
+	link_init(link, server, config);
+	/* The lock first: a second server must not take memory, too. */
+	if (fd >= 0)
+		result = listener_adopt(&link->listener, config, fd);
+	else
+		result = listener_open(&link->listener, config);
+	if (result)
+		return -1;
+	link->memory = memory_open(config);
+	if (link->memory < 0 || open_eventfds(link)) {
+		listener_stop(&link->listener);
+		link_close(link);
+		return -1;
+	}
+	return 0;
+}
+
+void link_close(struct link *link)
+{
+	while (link->clients)
+		client_hang_up(link->clients);
+	for (unsigned int i = 0; link->eventfds && i < eventfd_count(link); i++)
+		close(link->eventfds[i]);
+	free(link->eventfds);
+	free(link->slots);
+	if (link->memory >= 0)
+		close(link->memory);
+	listener_close(&link->listener);
+	memset(link, 0, sizeof(*link));
+}
+
+int link_free_slot(const struct link *link)
+{
+	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
+		if (!link->slots[slot])
+			return (int)slot;
+	}
+	return -1;
+}
+
+void link_drain_slot(const struct link *link, unsigned int slot)
+{
+	unsigned int vectors = link->config->vectors;
+	const int *eventfds = &link->eventfds[slot * vectors];
+	eventfd_t count;
+
+	/* They do not block: without doorbells the call fails at once. */
+	for (unsigned int vector = 0; vector < vectors; vector++)
+		eventfd_read(eventfds[vector], &count);
+}
+
+static void link_pause(struct link *link)
+{
+	link->resume = link->server->now + SHORTAGE_PAUSE;
+	watch_change(link->server->epoll, &link->watch, 0);
+}
+
+/* accept() failed: with the reserve there is a descriptor to refuse with. */
+static void refuse_for_shortage(struct link *link, int error)
+{
+	int fd = server_spend_reserve(link->server, link->listener.fd);
+
+	log_limited(&link->limit, link->server->now, LOG_WARNING,
+		    "link %s: a client was refused: %s; raise LimitNOFILE",
+		    link->config->name, strerror(error));
+	if (fd >= 0)
+		client_refuse(fd, PROTOCOL_REFUSE_EXHAUSTED);
+	else
+		link_pause(link);
+	server_restore_reserve(link->server);
+}
+
+/* Returns false when there is nobody left to accept now. */
+static bool accept_one(struct link *link)
+{
+	int fd = accept4(link->listener.fd, NULL, NULL,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		client_accept(link, fd);
+		return true;
+	}
+	switch (errno) {
+	case EINTR:
+	case ECONNABORTED:
+		return true;
+	case EMFILE:
+	case ENFILE:
+		refuse_for_shortage(link, errno);
+		return !link->resume;
+	case ENOBUFS:
+	case ENOMEM:
+		link_pause(link);
+		return false;
+	default:
+		/* EAGAIN: nobody; EINVAL: nobody any more. */
+		return false;
+	}
+}
+
+static void link_ready(struct watch *watch, uint32_t events)
+{
+	struct link *link = watch_of(watch, struct link, watch);
+
+	(void)events;
+	for (unsigned int i = 0; i < ACCEPT_AT_ONCE; i++) {
+		if (!accept_one(link))
+			return;
+	}
+}
+
+/* Most programs may have 1024 descriptors, and need some for themselves. */
+#define DESCRIPTORS_OF_OTHERS	896
+
+static void announce(const struct link *link)
+{
+	const struct link_config *config = link->config;
+	char size[32], memory[256];
+
+	log_info("link %s: %s, size %s, %u peers, %u vectors, %s",
+		 config->name, link->listener.path,
+		 config_format_size(config->size, size), config->peers,
+		 config->vectors, show_memory(config, memory));
+	if (eventfd_count(link) > DESCRIPTORS_OF_OTHERS)
+		log_warning("link %s: each client gets %u descriptors, raise "
+			    "its limit beyond the usual 1024 (ulimit -n, or "
+			    "max_files in libvirt's qemu.conf)", config->name,
+			    eventfd_count(link) + 1);
+	if (config->memory == MEMORY_FILE)
+		log_warning("link %s: clients can shrink the file, which "
+			    "kills all others; use memory=memfd for peers "
+			    "that are not trusted", config->name);
+}
+
+int link_listen(struct link *link)
+{
+	int error;
+
+	link->watch.fd = link->listener.fd;
+	link->watch.ready = link_ready;
+	error = watch_add(link->server->epoll, &link->watch, EPOLLIN);
+	if (error) {
+		log_error("link %s: %s", link->config->name, strerror(-error));
+		return -1;
+	}
+	if (listener_listen(&link->listener))
+		return -1;
+	announce(link);
+	return 0;
+}
+
+void link_stop(struct link *link)
+{
+	bool ours = link->listener.lock >= 0;
+	struct client *client;
+
+	listener_stop(&link->listener);
+	/* Who waits at a socket of systemd's is for the next server. */
+	while (ours && accept_one(link))
+		;
+	watch_remove(link->server->epoll, &link->watch);
+	link->resume = 0;
+	for (client = link->clients; client; ) {
+		struct client *next = client->next;
+
+		if (client->state == CLIENT_JOINED)
+			client_hang_up(client);
+		client = next;
+	}
+}
+
+uint64_t link_next_timeout(const struct link *link)
+{
+	uint64_t next = link->resume ? link->resume : UINT64_MAX;
+
+	for (struct client *client = link->clients; client;
+	     client = client->next) {
+		uint64_t timeout = client_next_timeout(client);
+
+		if (timeout < next)
+			next = timeout;
+	}
+	return next;
+}
+
+void link_run_timeouts(struct link *link)
+{
+	struct client *client = link->clients;
+
+	if (link->resume && link->server->now >= link->resume) {
+		link->resume = 0;
+		server_restore_reserve(link->server);
+		watch_change(link->server->epoll, &link->watch, EPOLLIN);
+	}
+	while (client) {
+		/* It may close itself, but no other. */
+		struct client *next = client->next;
+
+		client_run_timeouts(client);
+		client = next;
+	}
+}

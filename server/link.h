@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A link: its memory, its permanent slots with their eventfds, and who is in
+ * which of them.
+ */
+#ifndef IVSHMEMD_LINK_H
+#define IVSHMEMD_LINK_H
+
+#include "config.h"
+#include "listener.h"
+#include "log.h"
+#include "loop.h"
+
+struct client;
+struct server;
+
+/**
+ * struct link - a link that is served
+ * @watch:    of the listening socket
+ * @server:   the server
+ * @config:   its settings
+ * @listener: its socket
+ * @memory:   descriptor of the shared memory
+ * @eventfds: of all slots, slot by slot; they outlive every client
+ * @slots:    who is in each slot, or NULL
+ * @clients:  every connection, those that were refused included
+ * @refused:  how many of them were
+ * @joined:   clients that have a slot
+ * @resume:   when to accept again after a shortage; 0 if accepting
+ * @limit:    bounds what clients can write to the log
+ */
+struct link {
+	struct watch watch;
+	struct server *server;
+	const struct link_config *config;
+	struct listener listener;
+	int memory;
+	int *eventfds;
+	struct client **slots;
+	struct client *clients;
+	unsigned int refused;
+	unsigned int joined;
+	uint64_t resume;
+	struct log_limit limit;
+};
+
+/**
+ * link_open() - make memory and eventfds
+ * @fd: listening socket from the service manager, or -1 to make one
+ *
+ * Return: 0; -1 after logging why.
+ */
+int link_open(struct link *link, struct server *server,
+	      const struct link_config *config, int fd);
+
+/** link_close() - drop all clients and release everything. */
+void link_close(struct link *link);
+
+/** link_listen() - begin to accept clients; returns 0, or -1 with a log. */
+int link_listen(struct link *link);
+
+/**
+ * link_stop() - accept nobody any more
+ *
+ * Who is waiting to be accepted is refused, who has joined is let go, and who
+ * is in the handshake may finish it.
+ */
+void link_stop(struct link *link);
+
+/**
+ * link_free_slot() - the lowest slot that nobody is in
+ * Return: its number, or -1 if the link is full.
+ */
+int link_free_slot(const struct link *link);
+
+/** link_drain_slot() - forget doorbells that were meant for its last user. */
+void link_drain_slot(const struct link *link, unsigned int slot);
+
+/** link_next_timeout() - when something is due; UINT64_MAX for never. */
+uint64_t link_next_timeout(const struct link *link);
+
+/** link_run_timeouts() - do what is due. */
+void link_run_timeouts(struct link *link);
+
+#endif /* IVSHMEMD_LINK_H */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The log of the server: lines on standard error, with the priority prefixes
+ * that the journal understands when that is where they go.
+ */
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int log_threshold = LOG_INFO;
+static bool log_to_journal;
+
+/* $JOURNAL_STREAM holds device and inode of the stream systemd gave us. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	if (!stream || sscanf(stream, "%llu:%llu", &device, &inode) != 2)
+		return false;
+	if (fstat(STDERR_FILENO, &st))
+		return false;
+	return st.st_dev == device && st.st_ino == inode;
+}
+
+void log_open(int threshold)
+{
+	log_threshold = threshold;
+	log_to_journal = stderr_is_journal();
+}
+
+bool log_enabled(int priority)
+{
+	return priority <= log_threshold;
+}
+
+static void log_write(int priority, const char *format, va_list arguments)
+{
+	char line[1024];
+
+	vsnprintf(line, sizeof(line), format, arguments);
+	/* One call each, so that lines of several processes do not mix. */
+	if (log_to_journal)
+		dprintf(STDERR_FILENO, "<%d>%s\n", priority, line);
+	else
+		dprintf(STDERR_FILENO, "ivshmemd: %s\n", line);
+}
+
+void log_line(int priority, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_enabled(priority))
+		return;
+	va_start(arguments, format);
+	log_write(priority, format, arguments);
+	va_end(arguments);
+}
+
+static void log_refill(struct log_limit *limit, uint64_t now)
+{
+	uint64_t seconds = (now - limit->refilled) / 1000;
+
+	if (!seconds)
+		return;
+	limit->refilled += seconds * 1000;
+	if (seconds >= limit->burst - limit->left)
+		limit->left = limit->burst;
+	else
+		limit->left += (unsigned int)seconds;
+}
+
+void log_limited(struct log_limit *limit, uint64_t now, int priority,
+		 const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_enabled(priority))
+		return;
+	log_refill(limit, now);
+	if (!limit->left && !log_enabled(LOG_DEBUG)) {
+		limit->suppressed++;
+		return;
+	}
+	if (limit->left)
+		limit->left--;
+	if (limit->suppressed) {
+		log_line(priority, "%u lines about clients were left out",
+			 limit->suppressed);
+		limit->suppressed = 0;
+	}
+	va_start(arguments, format);
+	log_write(priority, format, arguments);
+	va_end(arguments);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The log of the server: lines on standard error, with the priority prefixes
+ * that the journal understands when that is where they go.
+ */
+#ifndef IVSHMEMD_LOG_H
+#define IVSHMEMD_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <syslog.h>
+
+/**
+ * log_open() - choose what is logged and how
+ * @threshold: least important priority that is written, LOG_ERR to LOG_DEBUG
+ */
+void log_open(int threshold);
+
+/** log_enabled() - whether lines of this priority are written. */
+bool log_enabled(int priority);
+
+/** log_line() - write one line; @priority is one of syslog(3). */
+void log_line(int priority, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#define log_error(...)		log_line(LOG_ERR, __VA_ARGS__)
+#define log_warning(...)	log_line(LOG_WARNING, __VA_ARGS__)
+#define log_info(...)		log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)		log_line(LOG_DEBUG, __VA_ARGS__)
+
+/**
+ * struct log_limit - how many lines somebody else may still cause
+ * @burst:      lines that may come at once
+ * @left:       lines left; one more every second, up to @burst
+ * @suppressed: lines that were not written since the last that was
+ * @refilled:   when @left was last brought up to date, monotonic milliseconds
+ */
+struct log_limit {
+	unsigned int burst;
+	unsigned int left;
+	unsigned int suppressed;
+	uint64_t refilled;
+};
+
+/**
+ * log_limited() - write a line that a client causes, unless there were many
+ *
+ * At LOG_DEBUG verbosity nothing is held back.
+ */
+void log_limited(struct log_limit *limit, uint64_t now, int priority,
+		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif /* IVSHMEMD_LOG_H */
