@@ -13,6 +13,7 @@
 #include "trace.h"
 
 #define IVSHMEM_FS_MAGIC	0x69767368	/* "ivsh" */
+#define IVSHMEM_FAULT_AROUND	(16 * PAGE_SIZE)
 
 /* --- one address space for all mappings ---------------------------------- */
 
@@ -164,16 +165,42 @@ static vm_fault_t ivshmem_insert_untracked(struct vm_area_struct *vma,
 }
 #endif
 
-static vm_fault_t ivshmem_insert_pfn(struct vm_fault *vmf, unsigned long addr,
-				     unsigned long pfn, unsigned int order)
+static vm_fault_t ivshmem_insert_page(struct vm_area_struct *vma,
+				      unsigned long addr)
 {
-	struct ivshmem_device *ivd = vmf->vma->vm_private_data;
+	struct ivshmem_device *ivd = vma->vm_private_data;
 
 	if (ivd->untracked)
-		return order ? VM_FAULT_FALLBACK :
-			       ivshmem_insert_untracked(vmf->vma, addr);
-	if (!order)
-		return vmf_insert_pfn(vmf->vma, addr, pfn);
+		return ivshmem_insert_untracked(vma, addr);
+
+	return vmf_insert_pfn(vma, addr, ivshmem_vma_pfn(vma, addr));
+}
+
+/* Maps the page, and its neighbours while at it, as page caches do */
+static vm_fault_t ivshmem_insert_around(struct vm_area_struct *vma,
+					unsigned long addr)
+{
+	unsigned long start = ALIGN_DOWN(addr, IVSHMEM_FAULT_AROUND);
+	unsigned long end = min(start + IVSHMEM_FAULT_AROUND, vma->vm_end);
+	vm_fault_t ret;
+
+	ret = ivshmem_insert_page(vma, addr);
+	for (start = max(start, vma->vm_start);
+	     ret == VM_FAULT_NOPAGE && start < end; start += PAGE_SIZE)
+		if (start != addr)
+			ret = ivshmem_insert_page(vma, start);
+
+	return ret;
+}
+
+static vm_fault_t ivshmem_insert_huge(struct vm_fault *vmf, unsigned long addr,
+				      unsigned int order)
+{
+	unsigned long pfn = ivshmem_vma_pfn(vmf->vma, addr);
+	struct ivshmem_device *ivd = vmf->vma->vm_private_data;
+
+	if (ivd->untracked || !IS_ALIGNED(pfn, 1UL << order))
+		return VM_FAULT_FALLBACK;
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 	if (order == PMD_ORDER)
 		return vmf_insert_pfn_pmd(vmf, pfn, false);
@@ -192,19 +219,18 @@ static vm_fault_t ivshmem_vm_huge_fault(struct vm_fault *vmf,
 	struct ivshmem_device *ivd = vma->vm_private_data;
 	unsigned long size = PAGE_SIZE << order;
 	unsigned long addr = ALIGN_DOWN(vmf->address, size);
-	vm_fault_t ret = VM_FAULT_SIGBUS;
-	unsigned long pfn;
+	vm_fault_t ret;
 
 	if (addr < vma->vm_start || size > vma->vm_end - addr)
 		return VM_FAULT_FALLBACK;
 
-	pfn = ivshmem_vma_pfn(vma, addr);
-	if (!IS_ALIGNED(pfn, 1UL << order))
-		return VM_FAULT_FALLBACK;
-
 	down_read(&ivd->lock);
-	if (!ivd->dead)
-		ret = ivshmem_insert_pfn(vmf, addr, pfn, order);
+	if (ivd->dead)
+		ret = VM_FAULT_SIGBUS;
+	else if (order)
+		ret = ivshmem_insert_huge(vmf, addr, order);
+	else
+		ret = ivshmem_insert_around(vma, addr);
 	up_read(&ivd->lock);
 
 	return ret;
