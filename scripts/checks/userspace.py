@@ -38,16 +38,18 @@ def headers(tree: Tree) -> Outcome:
 
 
 def _database(tree: Tree) -> Path:
-    """Folder of the compile commands, set up or brought up to date by meson."""
-    folder = tree.root / "build" / "meson"
-    if (folder / "build.ninja").exists():
-        command = [need("ninja", "ninja-build"), "-C", folder, "build.ninja"]
-    else:
-        command = [need("meson", "meson"), "setup", folder]
-    done = subprocess.run(command, cwd=tree.root, text=True, check=False,
+    """Folder of the compile commands, made by meson from what is there now.
+
+    Not the folder of the usual build, which is not touched here.
+    """
+    folder = tree.root / "build" / "check" / "meson"
+    again = ["--reconfigure"] if (folder / "build.ninja").exists() else []
+    done = subprocess.run([need("meson", "meson"), "setup", *again, folder],
+                          cwd=tree.root, text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
-        raise CannotRun(f"{command[0]} failed in {folder}:\n{done.stdout.strip()}")
+        said = [line for line in done.stdout.splitlines() if "ERROR" in line]
+        raise CannotRun(f"meson setup failed in {folder}: {'; '.join(said)}")
     return folder
 
 
