@@ -34,6 +34,14 @@ LIVE_OPTIONS = "msize=512000,cache=none"
 OVERLAY_OPTIONS = "index=off,xino=off,metacopy=off,redirect_dir=off"
 
 HOTPLUG_SLOTS = 4
+# Room for the memory of a device that is plugged in later. Too much for the gap
+# below 4 GiB, so that the firmware places all shared memory above it, where the
+# machine is write-back; below, it would be uncached.
+HOTPLUG_WINDOW = "1G"
+
+# What a device stands on: how it is made and removed at run time.
+_BEHIND = {"-object": ("object_add", "object_del"),
+           "-chardev": ("chardev-add", "chardev-remove")}
 
 
 class CommandFailed(LabError):
@@ -145,6 +153,7 @@ class VM:
         self._qmp: QMP | None = None
         self._agent: Agent | None = None
         self._agent_open = False
+        self._behind: dict[str, list[str]] = {}
 
     # Start and end
 
@@ -204,7 +213,7 @@ class VM:
                         "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
         for slot in range(HOTPLUG_SLOTS):
             command += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot + 1},"
-                                   f"slot={slot + 1}"]
+                                   f"slot={slot + 1},pref64-reserve={HOTPLUG_WINDOW}"]
         return command + self.devices
 
     def _settings(self) -> dict[str, str]:
@@ -409,13 +418,39 @@ class VM:
 
     # Hot-plug
 
-    def add_device(self, driver: str, slot: int = 0, **properties: Any) -> None:
-        """Plug a device into one of the free slots, id "hot@slot" by default."""
-        properties.setdefault("id", f"hot{slot}")
-        self.qmp("device_add", driver=driver, bus=f"slot{slot}", **properties)
+    def add_device(self, arguments: Iterable[str], slot: int = 0) -> str:
+        """Plug a device, given as for a start, into a free slot; its id.
+
+        Slots are numbered 0 to 3. What the device stands on (memory, character
+        device) is made for it and goes with it.
+        """
+        words = _flatten([arguments])
+        parts = list(zip(words[::2], words[1::2]))
+        device = ""
+        behind = []
+        for option, value in parts:
+            ident = re.search(r"\bid=([^,]+)", value)
+            assert ident, f"{value}: needs an id"
+            if option == "-device":
+                device = ident[1]
+                self._hmp(f"device_add {value},bus=slot{slot}")
+            else:
+                add, remove = _BEHIND[option]
+                self._hmp(f"{add} {value}")
+                behind.append(f"{remove} {ident[1]}")
+        self._behind[device] = behind
+        return device
 
     def remove_device(self, ident: str, timeout: float = 60) -> None:
         """Ask the guest to give up a device and wait until it is gone."""
         self.qmp("device_del", id=ident)
         self.wait_event("DEVICE_DELETED", timeout,
-                        lambda data: data.get("device") == ident)
+                        lambda event: event.get("device") == ident)
+        for command in self._behind.pop(ident, []):
+            self._hmp(command)
+
+    def _hmp(self, command: str) -> None:
+        """A command of the human monitor, which takes arguments as at start."""
+        answer = self.qmp("human-monitor-command", command_line=command).strip()
+        if answer:
+            raise LabError(f"{self.name}: {command}: {answer}")
