@@ -19,8 +19,7 @@ setup: ## install missing Debian packages, fetch the guest kernel
 
 .PHONY: userspace
 userspace: ## build the library, the server and the tools (build/meson)
-	@[ -e build/meson/build.ninja ] || meson setup build/meson
-	@ninja -C build/meson
+	@scripts/build-userspace
 
 .PHONY: modules
 modules: ## build the kernel modules for the kernel in KDIR (default: this one)

@@ -3,7 +3,8 @@
 
 from .devices import ivshmem_doorbell, ivshmem_plain
 from .log import LabError
+from .server import Server
 from .vm import VM, CommandFailed, Process, Result, VMDied
 
-__all__ = ["VM", "CommandFailed", "LabError", "Process", "Result", "VMDied",
+__all__ = ["VM", "CommandFailed", "LabError", "Process", "Result", "Server", "VMDied",
            "ivshmem_doorbell", "ivshmem_plain"]
