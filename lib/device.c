@@ -6,11 +6,11 @@
 #include <fcntl.h>
 #include <linux/ivshmem.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "backend.h"
@@ -19,12 +19,6 @@ struct device {
 	struct ivshmem ivs;
 	int fd;
 	bool doorbell;
-	/*
-	 * Serializes what can take away pending events, so that a read after
-	 * poll(2) said "readable" does not block.  The descriptor itself is a
-	 * blocking one: a doorbell beyond the rate limit has to wait.
-	 */
-	pthread_mutex_t events_lock;
 };
 
 static struct device *to_device(struct ivshmem *ivs)
@@ -41,11 +35,8 @@ static int query(int fd, struct ivshmem_ioc_info *answer)
 
 static void device_close(struct ivshmem *ivs)
 {
-	struct device *dev = to_device(ivs);
-
-	close(dev->fd);
-	pthread_mutex_destroy(&dev->events_lock);
-	free(dev);
+	close(to_device(ivs)->fd);
+	free(to_device(ivs));
 }
 
 static int device_get_info(struct ivshmem *ivs, struct ivshmem_info *info)
@@ -88,42 +79,38 @@ static int device_ring(struct ivshmem *ivs, uint32_t peer, uint32_t vector)
 
 static int device_subscribe(struct ivshmem *ivs, const uint64_t vectors[4])
 {
-	struct device *dev = to_device(ivs);
 	struct ivshmem_ioc_subscribe arg = { .size = sizeof(arg) };
-	int ret;
 
 	memcpy(arg.vectors, vectors, sizeof(arg.vectors));
-	pthread_mutex_lock(&dev->events_lock);
-	ret = ioctl(dev->fd, IVSHMEM_IOC_SUBSCRIBE, &arg) ? -errno : 0;
-	pthread_mutex_unlock(&dev->events_lock);
-	return ret;
+	return ioctl(to_device(ivs)->fd, IVSHMEM_IOC_SUBSCRIBE, &arg) ?
+	       -errno : 0;
 }
 
-/* Reads what is pending; 0 if nothing is. */
+/*
+ * Reads what is pending; 0 if another thread was faster.  RWF_NOWAIT, because
+ * the descriptor is a blocking one: a doorbell beyond the rate limit has to
+ * wait instead of failing.
+ */
 static int collect(struct device *dev, struct ivshmem_event *events,
 		   unsigned int max)
 {
 	struct ivshmem_event_record records[IVSHMEM_MAX_VECTORS];
-	struct pollfd pfd = { .fd = dev->fd, .events = POLLIN };
-	ssize_t n = 0;
-	int i, ret;
+	struct iovec iov = {
+		.iov_base = records,
+		.iov_len = max * sizeof(records[0]),
+	};
+	ssize_t n;
+	int i;
 
-	pthread_mutex_lock(&dev->events_lock);
-	ret = poll(&pfd, 1, 0);
-	if (ret > 0)
-		n = read(dev->fd, records, max * sizeof(records[0]));
-	if (ret < 0 || n < 0)
-		ret = -errno;
-	pthread_mutex_unlock(&dev->events_lock);
-	if (ret <= 0)
-		return ret;
-
-	ret = (int)(n / (ssize_t)sizeof(records[0]));
-	for (i = 0; i < ret; i++) {
+	n = preadv2(dev->fd, &iov, 1, -1, RWF_NOWAIT);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	n /= (ssize_t)sizeof(records[0]);
+	for (i = 0; i < n; i++) {
 		events[i].vector = records[i].vector;
 		events[i].count = records[i].count;
 	}
-	return ret;
+	return (int)n;
 }
 
 static int device_wait(struct ivshmem *ivs, struct ivshmem_event *events,
@@ -196,7 +183,6 @@ int ivshmem_device_open(const char *path, unsigned int flags,
 	if (!dev)
 		goto err_close;
 
-	pthread_mutex_init(&dev->events_lock, NULL);
 	dev->fd = fd;
 	dev->doorbell = answer.features & IVSHMEM_FEATURE_DOORBELL;
 	dev->ivs.ops = &device_ops;

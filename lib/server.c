@@ -20,8 +20,20 @@
 #include "stream.h"
 
 #define PROTOCOL_VERSION	0
-/* What ivshmemd sends for a version when it has no slot left. */
-#define PROTOCOL_REFUSED	1
+
+/*
+ * A server that refuses a client answers with another version.  ivshmemd says
+ * why by these; the numbers are part of its protocol.
+ */
+static const struct {
+	int64_t version;
+	int error;
+} refusals[] = {
+	{ -87, -EUSERS },	/* no slot is free */
+	{ -13, -EACCES },	/* not for this user */
+	{ -108, -ESHUTDOWN },	/* about to end */
+	{ -24, -ENFILE },	/* out of descriptors over there */
+};
 
 #define OPEN_TIMEOUT_MS		5000
 /*
@@ -208,6 +220,18 @@ static int apply_peer(struct server *srv, const struct ivshmem_message *msg)
 	return 0;
 }
 
+static int check_version(int64_t version)
+{
+	size_t i;
+
+	if (version == PROTOCOL_VERSION)
+		return 0;
+	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (version == refusals[i].version)
+			return refusals[i].error;
+	return -EPROTO;
+}
+
 static int apply(struct server *srv, const struct ivshmem_message *msg)
 {
 	if (srv->progress == EXPECT_PEERS)
@@ -217,12 +241,8 @@ static int apply(struct server *srv, const struct ivshmem_message *msg)
 		return -EPROTO;
 	}
 	if (srv->progress == EXPECT_VERSION) {
-		if (msg->value == PROTOCOL_REFUSED)
-			return -EUSERS;
-		if (msg->value != PROTOCOL_VERSION)
-			return -EPROTO;
 		srv->progress = EXPECT_ID;
-		return 0;
+		return check_version(msg->value);
 	}
 	if (msg->value < 0 || msg->value >= LIBIVSHMEM_MAX_PEERS)
 		return -EPROTO;

@@ -87,10 +87,11 @@ struct ivshmem_event {
  *
  * Return: 0; -EINVAL (unknown flag or malformed address), -ENOENT, -EACCES,
  * -ENOTTY (not an ivshmem device), -ECONNREFUSED (no server behind the
- * socket), -EUSERS (the server refused: no free slot), -EPROTO (the server
- * speaks another protocol version, or nonsense), -ETIMEDOUT (the server does
- * not answer within five seconds), -EMFILE, -ENOMEM, or what open(2) or
- * connect(2) say.
+ * socket), -EPROTO (the server speaks another protocol version, or nonsense),
+ * -ETIMEDOUT (the server does not answer within five seconds), -EMFILE (more
+ * descriptors needed than the process may have), -ENOMEM, or what open(2) or
+ * connect(2) say.  ivshmemd refuses with -EUSERS (no free slot), -EACCES (not
+ * for this user), -ENFILE (it is out of descriptors) or -ESHUTDOWN.
  */
 LIBIVSHMEM_API int ivshmem_open(const char *address, unsigned int flags,
 				struct ivshmem **out);
