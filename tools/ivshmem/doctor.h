@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The parts of the doctor; each adds its findings.
+ */
+#ifndef DOCTOR_H
+#define DOCTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "finding.h"
+#include "pci.h"
+
+/**
+ * examine_devices() - the PCI devices of this machine, and their drivers
+ * @module: a module file to look at, or NULL for the installed one
+ */
+void examine_devices(struct findings *findings,
+		     const struct pci_devices *devices, const char *module);
+
+/** examine_module() - why the driver is not there, or whether @file fits */
+void examine_module(struct findings *findings, const char *file);
+
+/** examine_node() - a device node: there, permitted, cached, interrupting */
+void examine_node(struct findings *findings, const char *path);
+
+/** examine_socket() - a server's socket, by joining its link for a moment */
+void examine_socket(struct findings *findings, const char *path);
+
+/** examine_qemu() - the machines that run here; returns how many have ivshmem */
+size_t examine_qemu(struct findings *findings);
+
+#endif /* DOCTOR_H */

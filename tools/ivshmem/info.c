@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ivshmem info: what a device or link is, and who else is there.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "attach.h"
+#include "command.h"
+#include "output.h"
+
+static void print_peers(struct attachment *at)
+{
+	const char *separator = "";
+	uint32_t id;
+	int vectors;
+
+	printf("peers    ");
+	for (id = 0; id < LIBIVSHMEM_MAX_PEERS; id++) {
+		vectors = ivshmem_peer_vectors(at->ivs, id);
+		if (vectors <= 0 || id == at->info.peer_id)
+			continue;
+		printf("%s%" PRIu32 " (%d vector%s)", separator, id, vectors,
+		       vectors == 1 ? "" : "s");
+		separator = ", ";
+	}
+	printf("%s\n", *separator ? "" : "none");
+}
+
+static void print_text(struct attachment *at)
+{
+	bool server = at->info.backend == IVSHMEM_BACKEND_SERVER;
+	const char *cache = cache_name(at->info.cache);
+	char size[32];
+
+	printf("address  %s\n", at->address);
+	printf("kind     %s\n", server ? "server connection" : "device");
+	printf("memory   %s\n", format_size(at->info.memory_size, size));
+	printf("cached   %s (%s)\n", cache, cache_meaning(cache));
+	if (!server)
+		printf("revision %" PRIu32 "\n", at->info.revision);
+	if (!at->info.doorbell) {
+		printf("doorbell no\n");
+		return;
+	}
+	printf("doorbell yes\n");
+	printf("own id   %" PRIu32 "\n", at->info.peer_id);
+	printf("vectors  %" PRIu32 "\n", at->info.vectors);
+	if (server)
+		print_peers(at);
+}
+
+static struct json_object *list_peers(struct attachment *at)
+{
+	struct json_object *peers = json_object_new_array();
+	struct json_object *peer;
+	uint32_t id;
+	int vectors;
+
+	for (id = 0; id < LIBIVSHMEM_MAX_PEERS; id++) {
+		vectors = ivshmem_peer_vectors(at->ivs, id);
+		if (vectors <= 0 || id == at->info.peer_id)
+			continue;
+		peer = json_object_new_object();
+		add_number(peer, "id", id);
+		add_number(peer, "vectors", (uint64_t)vectors);
+		json_object_array_add(peers, peer);
+	}
+	return peers;
+}
+
+static struct json_object *as_json(struct attachment *at)
+{
+	bool server = at->info.backend == IVSHMEM_BACKEND_SERVER;
+	struct json_object *object = json_object_new_object();
+
+	add_string(object, "address", at->address);
+	add_string(object, "kind", server ? "server" : "device");
+	add_number(object, "memory_size", at->info.memory_size);
+	add_string(object, "cache_mode", cache_name(at->info.cache));
+	if (!server)
+		add_number(object, "revision", at->info.revision);
+	add_flag(object, "doorbell", at->info.doorbell);
+	if (at->info.doorbell)
+		add_number(object, "peer_id", at->info.peer_id);
+	else
+		add_null(object, "peer_id");
+	add_number(object, "vectors", at->info.vectors);
+	if (server)
+		json_object_object_add(object, "peers", list_peers(at));
+	return object;
+}
+
+static enum exit_code run_info(int argc, char **argv)
+{
+	static const struct option options[] = { COMMON_OPTIONS, { 0 } };
+	struct attachment at;
+	bool json = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case OPTION_HELP:
+			return show_help(&command_info);
+		case OPTION_JSON:
+			json = true;
+			break;
+		default:
+			return misused(&command_info, NULL);
+		}
+	}
+	if (argc - optind > 1)
+		return misused(&command_info, "%s: one device at a time",
+			       argv[optind + 1]);
+	if (attach(&at, argv[optind], IVSHMEM_RDONLY))
+		return EXIT_FAILED;
+	if (json)
+		print_json(as_json(&at));
+	else
+		print_text(&at);
+	detach(&at);
+	return EXIT_DONE;
+}
+
+const struct command command_info = {
+	.name = "info",
+	.arguments = "[DEVICE] [--json]",
+	.summary = "Show what a device or link is.",
+	.help =
+		"  DEVICE               /dev/ivshmemN or unix:/path/of/a/link.sock\n"
+		HELP_OPTION_JSON
+		HELP_OPTION_HELP,
+	.run = run_info,
+};

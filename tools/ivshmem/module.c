@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The doctor's look at module files: is there one, and for which kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "doctor.h"
+
+#define MODULES		"/lib/modules/"
+#define PLACES		"/{extra,updates,updates/dkms,weak-updates," \
+			"kernel/drivers/*}/ivshmem.ko*"
+
+extern char **environ;
+
+/* First line that `modinfo -F vermagic` prints. */
+static bool ask_modinfo(const char *program, const char *file, char *line,
+			size_t size)
+{
+	char *argv[] = { "modinfo", "-F", "vermagic", (char *)file, NULL };
+	posix_spawn_file_actions_t actions;
+	int status = -1, ends[2];
+	bool ret = false;
+	FILE *output;
+	pid_t pid;
+
+	if (pipe(ends))
+		return false;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+	posix_spawn_file_actions_addclose(&actions, ends[0]);
+	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null",
+					 O_WRONLY, 0);
+	if (posix_spawnp(&pid, program, &actions, NULL, argv, environ))
+		pid = -1;
+	posix_spawn_file_actions_destroy(&actions);
+	close(ends[1]);
+	output = fdopen(ends[0], "r");
+	if (output) {
+		ret = fgets(line, (int)size, output);
+		fclose(output);
+	}
+	if (pid > 0)
+		waitpid(pid, &status, 0);
+	return ret && status == 0;
+}
+
+/* The same from the file itself, if it is not compressed. */
+static bool search_file(const char *file, char *line, size_t size)
+{
+	static const char key[] = "vermagic=";
+	size_t matched = 0, n = 0;
+	FILE *input = fopen(file, "re");
+	int c;
+
+	if (!input)
+		return false;
+	while (matched < sizeof(key) - 1 && (c = getc(input)) != EOF)
+		matched = c == key[matched] ? matched + 1 : c == key[0];
+	if (matched == sizeof(key) - 1)
+		while (n < size - 1 && (c = getc(input)) != EOF && c)
+			line[n++] = (char)c;
+	line[n] = '\0';
+	fclose(input);
+	return n;
+}
+
+/* The kernel release that a module file was built for. */
+static bool built_for(const char *file, char *release, size_t size)
+{
+	char line[256];
+
+	if (!ask_modinfo("modinfo", file, line, sizeof(line)) &&
+	    !ask_modinfo("/sbin/modinfo", file, line, sizeof(line)) &&
+	    !search_file(file, line, sizeof(line)))
+		return false;
+	line[strcspn(line, " \n")] = '\0';
+	snprintf(release, size, "%s", line);
+	return true;
+}
+
+static void examine_file(struct findings *findings, const char *file,
+			 const char *kernel)
+{
+	char release[128], remedy[512];
+
+	if (access(file, R_OK)) {
+		found(findings, VERDICT_FAIL, "module", file,
+		      "name a module file that you may read", "%s",
+		      strerror(errno));
+		return;
+	}
+	if (!built_for(file, release, sizeof(release))) {
+		found(findings, VERDICT_FAIL, "module", file,
+		      "build it again: make modules", "not a kernel module");
+		return;
+	}
+	if (strcmp(release, kernel)) {
+		snprintf(remedy, sizeof(remedy), "build it for this kernel: "
+			 "make modules KERNEL=%s, or with DKMS: dkms "
+			 "autoinstall -k %s", kernel, kernel);
+		found(findings, VERDICT_FAIL, "module", file, remedy,
+		      "built for kernel %s, but this one is %s", release,
+		      kernel);
+		return;
+	}
+	found(findings, VERDICT_OK, "module", file, NULL,
+	      "built for this kernel, %s", kernel);
+}
+
+/* Modules that are installed, but not where this kernel looks. */
+static bool examine_others(struct findings *findings, const char *kernel)
+{
+	char releases[512] = "", remedy[512], release[128];
+	size_t i, used = 0;
+	glob_t files;
+
+	if (glob(MODULES "*" PLACES, GLOB_BRACE, NULL, &files))
+		return false;
+	for (i = 0; i < files.gl_pathc; i++) {
+		snprintf(release, sizeof(release), "%s",
+			 files.gl_pathv[i] + strlen(MODULES));
+		release[strcspn(release, "/")] = '\0';
+		if (used < sizeof(releases))
+			used += (size_t)snprintf(releases + used,
+						 sizeof(releases) - used,
+						 "%s%s", i ? ", " : "",
+						 release);
+	}
+	globfree(&files);
+	snprintf(remedy, sizeof(remedy), "build it for this kernel: make "
+		 "modules KERNEL=%s, or with DKMS: dkms autoinstall -k %s",
+		 kernel, kernel);
+	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER, remedy,
+	      "installed for kernel %s, but this one is %s", releases, kernel);
+	return true;
+}
+
+void examine_module(struct findings *findings, const char *file)
+{
+	struct utsname kernel;
+	char pattern[512];
+	glob_t files;
+	size_t i;
+
+	uname(&kernel);
+	if (file) {
+		examine_file(findings, file, kernel.release);
+		return;
+	}
+	snprintf(pattern, sizeof(pattern), MODULES "%s" PLACES,
+		 kernel.release);
+	if (!glob(pattern, GLOB_BRACE, NULL, &files)) {
+		for (i = 0; i < files.gl_pathc; i++)
+			examine_file(findings, files.gl_pathv[i],
+				     kernel.release);
+		globfree(&files);
+		return;
+	}
+	if (!examine_others(findings, kernel.release))
+		found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER,
+		      "install the package ivshmem-dkms, or: make modules, "
+		      "make install", "not installed for any kernel");
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The ivshmem devices of the virtual machines that run on this host, read
+ * from the command lines of their QEMU processes.
+ */
+#ifndef QEMU_PROCESS_H
+#define QEMU_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum sharing {
+	SHARING_ON,
+	SHARING_OFF,
+	SHARING_UNKNOWN,
+};
+
+/**
+ * struct qemu_device - an ivshmem device of a running machine
+ * @pid:      the QEMU process
+ * @machine:  name of the machine (-name), or of the program
+ * @doorbell: ivshmem-doorbell: the memory comes from a server
+ * @memdev:   id of the memory backend of an ivshmem-plain
+ * @backend:  its type, "memory-backend-ram"; "" if it is not on the command
+ *            line
+ * @path:     its mem-path, or ""
+ * @sharing:  whether what is written reaches anybody else
+ * @seen:     /proc/PID/maps confirms that @path is mapped privately
+ */
+struct qemu_device {
+	pid_t pid;
+	char machine[64];
+	bool doorbell;
+	char memdev[64];
+	char backend[64];
+	char path[256];
+	enum sharing sharing;
+	bool seen;
+};
+
+/**
+ * qemu_find() - look at all processes
+ * @list: to be freed
+ *
+ * Return: the number of devices, or -ENOMEM.
+ */
+ssize_t qemu_find(struct qemu_device **list);
+
+#endif /* QEMU_PROCESS_H */
