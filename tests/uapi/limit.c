@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The rate limit of doorbells: files opened without CAP_SYS_ADMIN share it,
+ * and who opened the file decides, not who uses it.
+ *
+ * Started as root, with a device node that everybody may open.
+ */
+#include "device.h"
+
+#include <libgen.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define NOBODY 65534
+
+/* A peer that does not exist: these doorbells cost what all do. */
+#define NO_PEER 65535
+
+/* More doorbells than any burst that a low limit could allow. */
+#define MANY 20000
+
+static char rate_path[256];
+
+static void set_rate(unsigned int rate)
+{
+	FILE *file = fopen(rate_path, "we");
+
+	if (!file || fprintf(file, "%u\n", rate) < 0 || fclose(file))
+		fail_msg("%s: %s", rate_path, strerror(errno));
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* An effective user other than root has no effective capability. */
+static int open_as_nobody(int flags)
+{
+	int fd;
+
+	assert_int_equal(seteuid(NOBODY), 0);
+	fd = open(device_path, flags | O_CLOEXEC);
+	assert_int_equal(seteuid(0), 0);
+	if (fd < 0)
+		fail_msg("%s as nobody: %s", device_path, strerror(errno));
+	return fd;
+}
+
+/* Rings until the limit says no; returns how often it said yes. */
+static unsigned int exhaust(int fd)
+{
+	unsigned int n;
+
+	for (n = 0; n < MANY; n++) {
+		if (device_ring(fd, NO_PEER, 0)) {
+			assert_int_equal(errno, EAGAIN);
+			return n;
+		}
+	}
+	fail_msg("%u doorbells were not too many", n);
+	return n;
+}
+
+static void expect_unlimited(int fd)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1000; i++) {
+		if (device_ring(fd, NO_PEER, 0))
+			fail_msg("doorbell %u: %s", i, strerror(errno));
+	}
+}
+
+/* Beyond the rate: EAGAIN when the file is O_NONBLOCK; later it rings again. */
+static void test_nonblocking(void **state)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int fd = open_as_nobody(O_RDWR | O_NONBLOCK);
+	double start = now();
+	unsigned int burst, more = 0;
+
+	(void)state;
+	set_rate(50);
+	burst = exhaust(fd);
+	while (more < 25) {
+		if (!device_ring(fd, NO_PEER, 0)) {
+			more++;
+			continue;
+		}
+		assert_int_equal(errno, EAGAIN);
+		if (now() - start > WAIT_MS / 1000)
+			fail_msg("only %u more doorbells", more);
+		nanosleep(&pause, NULL);
+	}
+	printf("# burst of %u at 50 a second\n", burst);
+	/* what came after the burst came at the rate, give or take one */
+	assert_true(more <= 50 * (now() - start) + 1);
+	close(fd);
+}
+
+/* A doorbell that was refused has not been rung. */
+static void test_refused_means_not_rung(void **state)
+{
+	int fd = open_as_nobody(O_RDWR | O_NONBLOCK);
+	int file = device_open(O_RDONLY), end = device_open(O_RDONLY), i;
+	uint64_t counts[IVSHMEM_MAX_VECTORS] = { 0 };
+
+	(void)state;
+	need_vectors(2);
+	settle(NULL);
+	subscribe_to(file, 0);
+	subscribe_to(end, 1);
+	set_rate(1);
+	exhaust(fd);
+	/* a token may have come in since: then it is rung, and arrives */
+	for (i = 0; i < 100; i++) {
+		if (!device_ring(fd, device_facts.peer_id, 0))
+			assert_int_equal(take(file, 0, 1), 1);
+		else
+			assert_int_equal(errno, EAGAIN);
+	}
+	ring_self_through(end, 1);
+	assert_int_equal(take_pending(file, counts), 0);
+	close(file);
+	close(end);
+	close(fd);
+}
+
+/* Beyond the rate the call waits: slower, and every doorbell is rung. */
+static void test_blocking(void **state)
+{
+	int probe = open_as_nobody(O_RDWR | O_NONBLOCK);
+	int fd = open_as_nobody(O_RDWR);
+	unsigned int i;
+	double start;
+
+	(void)state;
+	set_rate(20);
+	exhaust(probe);
+	start = now();
+	for (i = 0; i < 20; i++)
+		assert_int_equal(device_ring(fd, NO_PEER, 0), 0);
+	/* 19 of them had to wait for a token, of which there are 20 a second */
+	assert_true(now() - start >= 0.9);
+	close(probe);
+	close(fd);
+}
+
+/* Files opened without CAP_SYS_ADMIN share the device's rate limit. */
+static void test_limit_is_shared(void **state)
+{
+	int one = open_as_nobody(O_RDWR | O_NONBLOCK);
+	int two = open_as_nobody(O_RDWR | O_NONBLOCK);
+	unsigned int first, second;
+	double start;
+
+	(void)state;
+	set_rate(100);
+	first = exhaust(one);
+	start = now();
+	second = exhaust(two);
+	printf("# first file %u, second file %u\n", first, second);
+	assert_true(second <= 100 * (now() - start) + 1);
+	close(one);
+	close(two);
+}
+
+/* Root's files know no limit, whatever the others have used up. */
+static void test_privileged(void **state)
+{
+	int fd = open_as_nobody(O_RDWR | O_NONBLOCK);
+	int root = device_open(O_RDWR | O_NONBLOCK);
+
+	(void)state;
+	set_rate(1);
+	exhaust(fd);
+	expect_unlimited(root);
+	exhaust(fd);
+	close(root);
+	close(fd);
+}
+
+/* Rights are those of the moment of open(2) and travel with the descriptor. */
+static void test_opener_decides(void **state)
+{
+	int fd = open_as_nobody(O_RDWR | O_NONBLOCK);
+	int root = device_open(O_RDWR | O_NONBLOCK);
+	int status;
+	pid_t child;
+
+	(void)state;
+	set_rate(1);
+	/* root uses what nobody has opened: limited */
+	exhaust(fd);
+	/* nobody uses what root has opened: not limited */
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		if (setresuid(NOBODY, NOBODY, NOBODY))
+			_exit(1);
+		expect_unlimited(root);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(root);
+	close(fd);
+}
+
+/* Root of a user namespace is nobody here. */
+static void test_user_namespace(void **state)
+{
+	int status, fd, i;
+	pid_t child;
+
+	(void)state;
+	set_rate(1);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		if (setresuid(NOBODY, NOBODY, NOBODY) ||
+		    unshare(CLONE_NEWUSER))
+			_exit(errno == EPERM || errno == ENOSPC ? 77 : 1);
+		fd = open(device_path, O_RDWR | O_NONBLOCK);
+		for (i = 0; fd >= 0 && i < MANY; i++)
+			if (device_ring(fd, NO_PEER, 0))
+				_exit(errno == EAGAIN ? 0 : 2);
+		_exit(3);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
+/* 0 is no limit. */
+static void test_no_limit(void **state)
+{
+	int fd = open_as_nobody(O_RDWR | O_NONBLOCK);
+	unsigned int i;
+
+	(void)state;
+	set_rate(0);
+	for (i = 0; i < MANY; i++)
+		assert_int_equal(device_ring(fd, NO_PEER, 0), 0);
+	close(fd);
+}
+
+static struct { int fd; pid_t tid; int error; } ringer;
+
+static void *ring_until_error(void *arg)
+{
+	(void)arg;
+	__atomic_store_n(&ringer.tid, thread_id(), __ATOMIC_RELEASE);
+	while (!device_ring(ringer.fd, NO_PEER, 0))
+		;
+	ringer.error = errno;
+	return NULL;
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+/* EINTR: a signal ends the wait for a token. */
+static void test_interrupted(void **state)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	struct timespec soon;
+	pthread_t thread;
+	double start = now();
+
+	(void)state;
+	set_rate(1);
+	ringer.fd = open_as_nobody(O_RDWR);
+	sigaction(SIGUSR1, &action, NULL);
+	assert_int_equal(pthread_create(&thread, NULL, ring_until_error, NULL),
+			 0);
+	while (!__atomic_load_n(&ringer.tid, __ATOMIC_ACQUIRE))
+		sched_yield();
+	do {
+		/* a signal between two calls interrupts none: once more */
+		if (now() - start > WAIT_MS / 1000)
+			fail_msg("no signal interrupted the wait");
+		wait_until_blocked(ringer.tid, SYS_ioctl);
+		pthread_kill(thread, SIGUSR1);
+		clock_gettime(CLOCK_REALTIME, &soon);
+		soon.tv_sec++;
+	} while (pthread_timedjoin_np(thread, NULL, &soon));
+	assert_int_equal(ringer.error, EINTR);
+	close(ringer.fd);
+}
+
+/* A process that waits for a token can be killed. */
+static void test_killed(void **state)
+{
+	int fd = open_as_nobody(O_RDWR), status;
+	pid_t child;
+
+	(void)state;
+	set_rate(1);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		while (!device_ring(fd, NO_PEER, 0))
+			;
+	wait_until_blocked(child, SYS_ioctl);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	close(fd);
+}
+
+static int restore_rate(void **state)
+{
+	(void)state;
+	set_rate(100000);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nonblocking),
+		cmocka_unit_test(test_refused_means_not_rung),
+		cmocka_unit_test(test_blocking),
+		cmocka_unit_test(test_limit_is_shared),
+		cmocka_unit_test(test_privileged),
+		cmocka_unit_test(test_opener_decides),
+		cmocka_unit_test(test_user_namespace),
+		cmocka_unit_test(test_no_limit),
+		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_killed),
+	};
+
+	device_setup(argc, argv);
+	snprintf(rate_path, sizeof(rate_path),
+		 "/sys/class/ivshmem/%s/ring_rate", basename(argv[argc - 1]));
+	return cmocka_run_group_tests(tests, NULL, restore_rate) != 0;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Many threads that read one file, many files, and a file that nobody reads
+ * while 100,000 doorbells come in.
+ */
+#include "device.h"
+
+#include <poll.h>
+#include <semaphore.h>
+#include <time.h>
+
+#define THREADS 16
+#define DOORBELLS 2000
+#define FLOOD 100000
+
+/* Threads that read one file until they are told to end. */
+static struct {
+	int fd;
+	bool end;
+	uint64_t counted;
+	unsigned int failures;
+	sem_t progress, ended;
+} crowd;
+
+static void *crowd_member(void *arg)
+{
+	struct ivshmem_event_record record;
+
+	(void)arg;
+	while (!__atomic_load_n(&crowd.end, __ATOMIC_ACQUIRE)) {
+		if (read(crowd.fd, &record, sizeof(record)) !=
+		    (ssize_t)sizeof(record)) {
+			__atomic_add_fetch(&crowd.failures, 1,
+					   __ATOMIC_RELAXED);
+			break;
+		}
+		__atomic_add_fetch(&crowd.counted, record.count,
+				   __ATOMIC_RELAXED);
+		sem_post(&crowd.progress);
+	}
+	sem_post(&crowd.ended);
+	return NULL;
+}
+
+/* Waits for a semaphore, with the bound of every wait. */
+static void await(sem_t *semaphore, const char *what)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += WAIT_MS / 1000;
+	if (sem_timedwait(semaphore, &end))
+		fail_msg("%s did not come within %d ms", what, WAIT_MS);
+}
+
+static void ring_vector(int fd, uint32_t vector)
+{
+	assert_int_equal(device_ring(fd, device_facts.peer_id, vector), 0);
+}
+
+/*
+ * Each doorbell is counted once by one of the threads that read a file, and
+ * wakes one of them: none is lost, none is told twice.
+ */
+static void test_many_threads_one_file(void **state)
+{
+	int writer = device_open(O_RDWR);
+	pthread_t threads[THREADS];
+	unsigned int i;
+
+	(void)state;
+	crowd.fd = device_open(O_RDONLY);
+	sem_init(&crowd.progress, 0, 0);
+	sem_init(&crowd.ended, 0, 0);
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, crowd_member,
+						NULL), 0);
+	for (i = 0; i < DOORBELLS; i++) {
+		ring_vector(writer, i % device_facts.vectors);
+		await(&crowd.progress, "the reader of a doorbell");
+	}
+	assert_int_equal(crowd.counted, DOORBELLS);
+	__atomic_store_n(&crowd.end, true, __ATOMIC_RELEASE);
+	for (i = 0; i < THREADS; i++) {
+		ring_vector(writer, 0);
+		await(&crowd.ended, "the end of a reader");
+	}
+	for (i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(crowd.failures, 0);
+	assert_int_equal(crowd.counted, DOORBELLS + THREADS);
+	close(crowd.fd);
+	close(writer);
+}
+
+/* Hundreds of open files see every doorbell, each for itself. */
+static void test_many_files(void **state)
+{
+	static int files[500];
+	int observer = device_open(O_RDONLY);
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(files); i++)
+		files[i] = device_open(O_RDONLY);
+	for (i = 0; i < 5; i++)
+		ring_self(observer, 0);
+	for (i = 0; i < ARRAY_SIZE(files); i++) {
+		assert_int_equal(take(files[i], 0, 1), 5);
+		close(files[i]);
+	}
+	close(observer);
+}
+
+/* A field of /proc/meminfo, in KiB. */
+static long memory_in_use(const char *field)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[128];
+	long kib = -1;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, field, strlen(field)))
+			kib = atol(line + strlen(field));
+	fclose(file);
+	assert_true(kib >= 0);
+	return kib;
+}
+
+/*
+ * The slow reader: what it has not read is a number, not a queue.  After
+ * 100,000 doorbells it finds one record, whose count is that of a file that
+ * was read all along, and the kernel has kept no memory for it.
+ */
+static void test_slow_reader(void **state)
+{
+	int slow = device_open(O_RDONLY), quick = device_open(O_RDWR);
+	struct pollfd p[2] = { { slow, POLLIN, 0 }, { quick, POLLIN, 0 } };
+	struct ivshmem_event_record records[2];
+	uint64_t told[IVSHMEM_MAX_VECTORS] = { 0 };
+	uint64_t kept[IVSHMEM_MAX_VECTORS] = { 0 };
+	long before, i;
+
+	(void)state;
+	subscribe_to(slow, 0);
+	subscribe_to(quick, 0);
+	before = memory_in_use("SUnreclaim:");
+	for (i = 0; i < FLOOD; i++) {
+		ring_vector(quick, 0);
+		if (i % 64 == 0)
+			take_pending(quick, told);
+	}
+	wait_for(slow, POLLIN);
+	assert_in_range(memory_in_use("SUnreclaim:"), 0, before + 1024);
+	assert_int_equal(read(slow, records, sizeof(records)), RECORD_SIZE);
+	assert_int_equal(records[0].vector, 0);
+	kept[0] = records[0].count;
+
+	/* the last of the flood may still be on its way */
+	do {
+		take_pending(quick, told);
+		take_pending(slow, kept);
+	} while (told[0] != kept[0] && poll(p, 2, WAIT_MS) > 0);
+	printf("# %d doorbells made %llu interrupts\n", FLOOD,
+	       (unsigned long long)kept[0]);
+	assert_int_equal(told[0], kept[0]);
+	assert_in_range(kept[0], 1, FLOOD);
+	close(slow);
+	close(quick);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_many_threads_one_file, settle),
+		cmocka_unit_test_setup(test_many_files, settle),
+		cmocka_unit_test_setup(test_slow_reader, settle),
+	};
+
+	device_setup(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
+}
