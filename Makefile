@@ -1,34 +1,60 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The commands of the project. 'make help' lists them. User space is built by
-# meson, the kernel modules by Kbuild; everything lands below build/.
+# The commands of the project; 'make help' lists them. User space is built by
+# meson, the kernel modules by Kbuild, and everything lands below build/.
 
 PREFIX ?= /usr/local
+DESTDIR ?=
 KDIR ?= /lib/modules/$(shell uname -r)/build
 PYTHON := /usr/bin/python3
 
 .PHONY: help
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
-		$(MAKEFILE_LIST)
+		$(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## two virtual machines and the host talk through shared memory
+	@scripts/setup build lab
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m demo
+
+.PHONY: test
+test: ## run all tests; ends with "N passed, N failed"
+	@scripts/setup
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@scripts/test
+
+.PHONY: check
+check: ## look for mistakes in the sources without running them
+	@scripts/setup build lab check
+	@scripts/check
+
+.PHONY: shell
+shell: ## two virtual machines to type into, with the driver loaded
+	@scripts/setup build lab
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m lab shell $(VM)
+
+.PHONY: userspace
+userspace: ## build the library, the server and the tools (build/meson)
+	@scripts/build-userspace --prefix=$(PREFIX)
+
+.PHONY: modules
+modules: ## build the kernel modules for KDIR (default: the running kernel)
+	@scripts/build-modules "$(KDIR)"
+
+.PHONY: install
+install: userspace modules ## install both, and what udev and systemd need
+	@scripts/install "$(KDIR)" "$(DESTDIR)" "$(PREFIX)"
 
 .PHONY: setup
 setup: ## install missing Debian packages, fetch the guest kernel
 	@scripts/setup
-	@scripts/fetch-kernel >/dev/null
-
-.PHONY: userspace
-userspace: ## build the library, the server and the tools (build/meson)
-	@scripts/build-userspace
-
-.PHONY: modules
-modules: ## build the kernel modules for the kernel in KDIR (default: this one)
-	@scripts/build-modules $(KDIR)
-
-# For the lab's guests.
-.PHONY: guest-modules
-guest-modules:
-	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@scripts/fetch-kernel
 
 .PHONY: clean
 clean: ## remove what was built; fetched kernels and packages stay

@@ -1,51 +1,89 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""pytest fixtures: virtual machines for tests, and watch over their consoles."""
+"""pytest fixtures: virtual machines and servers, and watch over all consoles.
+
+After each phase of each test (set-up, test, tear-down) the consoles of all
+guests are looked at. A line that no healthy kernel prints fails the test,
+unless it has said that it expects it::
+
+    @pytest.mark.console_expects("BUG: .* made on purpose")
+"""
 
 import re
+import signal
+import statistics
 import subprocess
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 import pytest
 
 from . import accel, kernel
-from .log import say
 from .paths import BUILD, ROOT
+from .server import Server
 from .vm import VM
 
 # VMs whose consoles are watched: those that run, and those that ended during
 # the test that is running.
 _watched: list[VM] = []
+_boot_seconds: list[float] = []
+
+
+def pytest_configure(config: Any) -> None:
+    """Announce our marker, and take a polite kill like Ctrl-C."""
+    config.addinivalue_line("markers", "console_expects(regex): console lines that "
+                            "match are no reason to fail this test")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupted)
+
+
+def _build(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        pytest.fail(f"{' '.join(command)}:\n{done.stdout}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
-def lab_ready() -> None:
-    """Guest kernel fetched, module and user space built, accelerator known."""
-    guest = kernel.get()
-    mode, why = accel.choose(guest)
-    say(f"guests run {guest.release} on {mode.upper()} ({why})")
-    subprocess.run(["make", "-C", str(ROOT), "-s", "guest-modules"], check=True,
-                   stdout=subprocess.DEVNULL)
-    subprocess.run(["make", "-C", str(ROOT), "-s", "userspace"], check=True,
-                   stdout=subprocess.DEVNULL)
+def guest_kernel() -> kernel.Kernel:
+    """The kernel of the guests, fetched."""
+    return kernel.get()
+
+
+@pytest.fixture(scope="session")
+def userspace() -> None:
+    """Library, server and tools built."""
+    _build("scripts/build-userspace")
+
+
+@pytest.fixture(scope="session")
+def guest_modules(guest_kernel: kernel.Kernel) -> None:
+    """Our modules built for the guests' kernel."""
+    _build("scripts/build-modules", str(guest_kernel.headers))
 
 
 class VMs:
     """Makes VMs for one test or module, and ends them all with it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, guest_kernel: kernel.Kernel) -> None:
         self.directory = directory
+        self.kernel = guest_kernel
         self.made: list[VM] = []
 
     def __call__(self, name: str = "a", *args: Any, start: bool = True,
                  **kwargs: Any) -> VM:
         """A VM, running unless told otherwise; arguments are those of VM."""
-        kwargs.setdefault("directory", self.directory / name)
+        used = sum(vm.name == name for vm in self.made)
+        folder = f"{name}-{used + 1}" if used else name
+        kwargs.setdefault("directory", self.directory / folder)
+        kwargs.setdefault("kernel", self.kernel)
         vm = VM(name, *args, **kwargs)
         self.made.append(vm)
         _watched.append(vm)
         if start:
-            vm.start()
+            self.start(vm)
         return vm
 
     def start(self, *machines: VM) -> None:
@@ -54,6 +92,7 @@ class VMs:
             vm.start(wait=False)
         for vm in machines:
             vm.wait_ready()
+            _boot_seconds.append(vm.boot_seconds)
 
     def end(self) -> None:
         """End all of them."""
@@ -61,24 +100,71 @@ class VMs:
             vm.kill()
 
 
+class Servers:
+    """Makes servers for one test or module, and ends them all with it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.made: list[Server] = []
+
+    def __call__(self, *args: Any, start: bool = True, **kwargs: Any) -> Server:
+        """A server, ready unless told otherwise; arguments are those of Server."""
+        kwargs.setdefault("directory", self.directory / f"ivshmemd-{len(self.made)}")
+        server = Server(*args, **kwargs)
+        self.made.append(server)
+        if start:
+            server.start()
+        return server
+
+    def end(self) -> None:
+        """End all of them."""
+        for server in self.made:
+            server.remove()
+
+
 def _folder(node: Any) -> Path:
-    return BUILD / "test" / re.sub(r"[^\w.-]+", "_", node.nodeid)
+    return BUILD / "test" / re.sub(r"[^\w.-]+", "_", node.nodeid.removeprefix("tests/"))
 
 
 @pytest.fixture
-def vms(lab_ready: None, request: Any) -> Iterator[VMs]:
+def vms(guest_kernel: kernel.Kernel, guest_modules: None,
+        request: Any) -> Iterator[VMs]:
     """Makes VMs that live as long as the test."""
-    maker = VMs(_folder(request.node))
+    maker = VMs(_folder(request.node), guest_kernel)
     yield maker
     maker.end()
 
 
 @pytest.fixture(scope="module")
-def module_vms(lab_ready: None, request: Any) -> Iterator[VMs]:
+def module_vms(guest_kernel: kernel.Kernel, guest_modules: None,
+               request: Any) -> Iterator[VMs]:
     """Makes VMs that live as long as the module's tests."""
-    maker = VMs(_folder(request.node))
+    maker = VMs(_folder(request.node), guest_kernel)
     yield maker
     maker.end()
+
+
+@pytest.fixture
+def servers(userspace: None, request: Any) -> Iterator[Servers]:
+    """Makes servers that live as long as the test."""
+    maker = Servers(_folder(request.node))
+    yield maker
+    maker.end()
+
+
+@pytest.fixture(scope="module")
+def module_servers(userspace: None, request: Any) -> Iterator[Servers]:
+    """Makes servers that live as long as the module's tests."""
+    maker = Servers(_folder(request.node))
+    yield maker
+    maker.end()
+
+
+def _alarms(item: Any) -> str:
+    """What the consoles said that they should not have, since last asked."""
+    allowed = [mark.args[0] for mark in item.iter_markers("console_expects")]
+    said = [(vm, vm.console.alarms(allowed)) for vm in _watched]
+    return "".join(f"{vm.name} ({vm.log_path}):\n{text}\n" for vm, text in said if text)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -86,17 +172,24 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
     """Fail a test during which a console said something alarming."""
     outcome = yield
     report = outcome.get_result()
-    if report.when == "teardown":
-        _watched[:] = [vm for vm in _watched if vm.alive]
-        return
-    allowed = [mark.args[0] for mark in item.iter_markers("console_expects")]
-    alarms = [(vm, vm.console.alarms(allowed)) for vm in _watched]
-    text = "".join(f"{vm.name} ({vm.log_path}):\n{said}\n" for vm, said in alarms if said)
-    if text and report.outcome != "skipped":
-        report.outcome = "failed"
-        before = f"{report.longreprtext}\n\n" if report.longrepr else ""
-        report.longrepr = f"{before}A console said something alarming:\n{text}"
-    elif report.failed:
+    alarms = _alarms(item)
+    if report.failed or alarms:
         for vm in _watched:
             report.sections.append((f"console of {vm.name}: {vm.log_path}",
                                     vm.console.tail(40)))
+    if alarms:
+        before = f"{report.longreprtext}\n\n" if report.failed else ""
+        report.outcome = "failed"
+        report.longrepr = f"{before}A guest's console is alarming:\n{alarms}"
+    if report.when == "teardown":
+        _watched[:] = [vm for vm in _watched if vm.alive]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what the guests ran on and how long they took to boot."""
+    if _boot_seconds:
+        guest = kernel.get()
+        mode, why = accel.choose(guest)
+        terminalreporter.write_line(
+            f"{len(_boot_seconds)} guests booted {guest.release} on {mode.upper()} "
+            f"({why}), in {statistics.median(_boot_seconds):.1f} s (median)")

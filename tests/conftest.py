@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What every test has: virtual machines, and consoles that stay quiet."""
+"""The tests use the lab; its fixtures are described in lab/testing.py."""
 
 import sys
 from pathlib import Path
