@@ -130,19 +130,26 @@ static void link_pause(struct link *link)
 	watch_change(link->server->epoll, &link->watch, 0);
 }
 
-/* accept() failed: with the reserve there is a descriptor to refuse with. */
-static void refuse_for_shortage(struct link *link, int error)
+/*
+ * With the reserve there is a descriptor to refuse with.  accept() says that
+ * there is none even if nobody waits.  Returns whether to go on accepting.
+ */
+static bool refuse_for_shortage(struct link *link, int error)
 {
 	int fd = server_spend_reserve(link->server, link->listener.fd);
 
-	log_limited(&link->limit, link->server->now, LOG_WARNING,
-		    "link %s: a client was refused: %s; raise LimitNOFILE",
-		    link->config->name, strerror(error));
 	if (fd >= 0)
 		client_refuse(fd, PROTOCOL_REFUSE_EXHAUSTED);
-	else
-		link_pause(link);
 	server_restore_reserve(link->server);
+	if (fd == -EAGAIN)
+		return false;
+	log_limited(&link->limit, link->server->now, LOG_WARNING,
+		    "link %s: a client %s: %s; raise LimitNOFILE",
+		    link->config->name, fd >= 0 ? "was refused" : "waits",
+		    strerror(error));
+	if (fd < 0)
+		link_pause(link);
+	return fd >= 0;
 }
 
 /* Returns false when there is nobody left to accept now. */
@@ -161,8 +168,7 @@ static bool accept_one(struct link *link)
 		return true;
 	case EMFILE:
 	case ENFILE:
-		refuse_for_shortage(link, errno);
-		return !link->resume;
+		return refuse_for_shortage(link, errno);
 	case ENOBUFS:
 	case ENOMEM:
 		link_pause(link);

@@ -6,22 +6,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "activation.h"
 #include "client.h"
 #include "link.h"
 #include "log.h"
+#include "notify.h"
 
 /* For handshakes that are under way when the server is told to stop. */
 #define STOP_PATIENCE	2000
+/* Between two status texts for the service manager. */
+#define STATUS_PAUSE	1000
 
 void server_bury(struct server *server, struct client *client)
 {
@@ -47,17 +51,20 @@ void server_restore_reserve(struct server *server)
 
 int server_spend_reserve(struct server *server, int listener)
 {
+	int fd;
+
 	if (server->reserve >= 0)
 		close(server->reserve);
 	server->reserve = -1;
-	return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 static void server_stop(struct server *server)
 {
 	server->stopping = true;
 	server->stop_by = server->now + STOP_PATIENCE;
-	sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+	notify_send("STOPPING=1\nSTATUS=Stopping");
 	for (size_t i = 0; i < server->link_count; i++)
 		link_stop(&server->links[i]);
 }
@@ -140,6 +147,8 @@ int server_open(struct server *server, const struct config *config,
 	server->signals.fd = -1;
 	server->reserve = -1;
 	server->now = clock_now();
+	server->clients = UINT_MAX;
+	server->status_due = server->now;
 	server->links = calloc(config->link_count, sizeof(*server->links));
 	if (!fds || !server->links)
 		log_error("out of memory");
@@ -167,18 +176,33 @@ void server_close(struct server *server)
 		close(server->reserve);
 }
 
-static void notify_status(struct server *server, const char *ready)
+static unsigned int count_clients(const struct server *server)
 {
 	unsigned int clients = 0;
 
 	for (size_t i = 0; i < server->link_count; i++)
 		clients += server->links[i].joined;
-	if (clients == server->clients && !ready)
+	return clients;
+}
+
+/* Tell the manager, but not of each of a thousand clients in a second. */
+static void update_status(struct server *server)
+{
+	unsigned int clients = count_clients(server);
+	char status[96];
+
+	if (server->status_due == UINT64_MAX && clients != server->clients)
+		server->status_due = server->now;
+	if (server->now < server->status_due)
 		return;
-	server->clients = clients;
-	sd_notifyf(0, "%sSTATUS=%zu link%s, %u client%s", ready ? ready : "",
-		   server->link_count, server->link_count == 1 ? "" : "s",
-		   clients, clients == 1 ? "" : "s");
+	snprintf(status, sizeof(status), "STATUS=%zu link%s, %u client%s",
+		 server->link_count, server->link_count == 1 ? "" : "s",
+		 clients, clients == 1 ? "" : "s");
+	server->status_due = server->now + STATUS_PAUSE;
+	if (clients == server->clients)
+		server->status_due = UINT64_MAX;
+	else if (!notify_send(status))
+		server->clients = clients;
 }
 
 static bool anybody_in_handshake(const struct server *server)
@@ -196,7 +220,8 @@ static bool anybody_in_handshake(const struct server *server)
 
 static int time_to_wait(const struct server *server)
 {
-	uint64_t next = server->stopping ? server->stop_by : UINT64_MAX;
+	uint64_t next = server->stopping ? server->stop_by
+					 : server->status_due;
 	uint64_t now = clock_now();
 
 	for (size_t i = 0; i < server->link_count; i++) {
@@ -226,13 +251,13 @@ int server_run(struct server *server)
 {
 	int error = 0;
 
-	notify_status(server, "READY=1\n");
+	notify_ready();
 	while (!error && (!server->stopping ||
 			  (anybody_in_handshake(server) &&
 			   server->now < server->stop_by))) {
 		error = serve_once(server);
 		if (!server->stopping)
-			notify_status(server, NULL);
+			update_status(server);
 	}
 	if (error)
 		log_error("cannot wait for events: %s", strerror(-error));

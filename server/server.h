@@ -29,6 +29,7 @@ struct link;
  * @stop_by:    and at this time at the latest
  * @graveyard:  clients that are closed; freed when no event can name them
  * @clients:    how many the service manager was told of
+ * @status_due: when it may be told again; UINT64_MAX if it knows
  */
 struct server {
 	const struct config *config;
@@ -43,6 +44,7 @@ struct server {
 	uint64_t stop_by;
 	struct client *graveyard;
 	unsigned int clients;
+	uint64_t status_due;
 };
 
 /**
@@ -68,7 +70,7 @@ void server_bury(struct server *server, struct client *client);
 
 /**
  * server_spend_reserve() - accept a connection at the cost of the reserve
- * Return: the connection or -1.
+ * Return: the connection, or a negative errno: -EAGAIN if nobody waits.
  */
 int server_spend_reserve(struct server *server, int listener);
 

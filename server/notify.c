@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Telling the service manager how things are, without ever waiting for it.
+ */
+#include "notify.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+void notify_ready(void)
+{
+	sd_notify(0, "READY=1");
+}
+
+/* Returns the length, 0 if there is no manager that is reached this way. */
+static socklen_t manager_address(struct sockaddr_un *address)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t length = path ? strlen(path) : 0;
+
+	if (!length || length >= sizeof(address->sun_path) ||
+	    (path[0] != '/' && path[0] != '@'))
+		return 0;
+	memset(address, 0, sizeof(*address));
+	address->sun_family = AF_UNIX;
+	memcpy(address->sun_path, path, length);
+	if (path[0] == '@')
+		address->sun_path[0] = '\0';
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+int notify_send(const char *lines)
+{
+	struct sockaddr_un address;
+	socklen_t length = manager_address(&address);
+	int result = 0;
+	int fd;
+
+	if (!length)
+		return 0;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -EAGAIN;
+	if (sendto(fd, lines, strlen(lines), MSG_DONTWAIT | MSG_NOSIGNAL,
+		   (struct sockaddr *)&address, length) < 0 && errno == EAGAIN)
+		result = -EAGAIN;
+	close(fd);
+	return result;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Telling the service manager how things are, without ever waiting for it.
+ */
+#ifndef IVSHMEMD_NOTIFY_H
+#define IVSHMEMD_NOTIFY_H
+
+/** notify_ready() - the server serves; the one message that is waited for. */
+void notify_ready(void);
+
+/**
+ * notify_send() - send lines of sd_notify(3)
+ *
+ * sd_notify() itself sleeps while the manager does not read, and with it
+ * clients who come and go could stop the server.
+ *
+ * Return: 0, also without a service manager; -EAGAIN if it is busy.
+ */
+int notify_send(const char *lines);
+
+#endif /* IVSHMEMD_NOTIFY_H */
