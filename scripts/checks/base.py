@@ -62,12 +62,11 @@ def count(things: Iterable, noun: str = "file") -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def need(program: str, package: str) -> str:
-    """Path of a program; CannotRun with the package's name if it is missing."""
+def need(program: str) -> str:
+    """Path of a program; CannotRun with the remedy if it is missing."""
     path = shutil.which(program)
     if not path:
-        raise CannotRun(f"{program} is not installed; install the package "
-                        f"{package} (scripts/setup does)")
+        raise CannotRun(f"{program} is not installed; scripts/setup installs it")
     return path
 
 

@@ -21,7 +21,7 @@ def man(tree: Tree) -> Outcome:
     def parse(output: str, root: Path) -> list[Finding]:
         return located(re.sub(r"(?m)^mandoc: ", "", output), root)
 
-    findings = run_tool([need("mandoc", "mandoc"), "-T", "lint", "-W", "warning",
+    findings = run_tool([need("mandoc"), "-T", "lint", "-W", "warning",
                          *tree.man_pages], tree, parse)
     return Outcome(count(tree.man_pages, "page"), findings)
 
@@ -91,7 +91,7 @@ def snippets(tree: Tree) -> Outcome:
     findings = []
     for name, source in sources.items():
         done = subprocess.run(
-            [need("gcc", "build-essential"), "-x", "c", "-std=gnu11", "-Wall", "-Wextra",
+            [need("gcc"), "-x", "c", "-std=gnu11", "-Wall", "-Wextra",
              "-Werror", "-Wno-unused-function", "-Iinclude/uapi", "-Ilib/include",
              "-fsyntax-only", "-"], cwd=tree.root, input=source, text=True, check=False,
             stderr=subprocess.PIPE, env=dict(os.environ, LC_ALL="C"))

@@ -67,7 +67,7 @@ def checkpatch(tree: Tree) -> Outcome:
     for kinds, names in groups.items():
         ignored = ",".join(rule for kind in kinds for rule in IGNORED[kind])
         findings += run_tool(
-            [need("perl", "perl"), kernel_script("checkpatch.pl"), "--no-tree", "--root=.",
+            [need("perl"), kernel_script("checkpatch.pl"), "--no-tree", "--root=.",
              "--strict", "--terse", "--show-types", "--no-summary", "--ignore", ignored,
              "--file", *names], tree, cwd=cwd)
     return Outcome(count(tree.c), findings)
@@ -94,7 +94,7 @@ def kernel_doc(tree: Tree) -> Outcome:
     """Comments that name every parameter and member that there is."""
     if not tree.kernel_c:
         return Outcome("0 files")
-    findings = run_tool([need("perl", "perl"), kernel_script("kernel-doc"), "-none",
+    findings = run_tool([need("perl"), kernel_script("kernel-doc"), "-none",
                          "-Wall", *tree.kernel_c], tree)
     return Outcome(count(tree.kernel_c), findings)
 

@@ -38,8 +38,8 @@ def python_module(name: str) -> str:
     """The name of a module; CannotRun if Debian's Python has no such module."""
     if subprocess.run([PYTHON, "-c", f"import {name}"], check=False,
                       stderr=subprocess.DEVNULL).returncode:
-        raise CannotRun(f"{PYTHON} has no module {name}; install the package "
-                        f"python3-{name} (scripts/setup does)")
+        raise CannotRun(f"{PYTHON} has no module {name}; "
+                        f"scripts/setup installs python3-{name}")
     return name
 
 
@@ -48,5 +48,5 @@ def shell(tree: Tree) -> Outcome:
     """Mistakes in shell scripts and completions."""
     if not tree.shell:
         return Outcome("0 files")
-    findings = run_tool([need("shellcheck", "shellcheck"), "-f", "gcc", *tree.shell], tree)
+    findings = run_tool([need("shellcheck"), "-f", "gcc", *tree.shell], tree)
     return Outcome(count(tree.shell), findings)

@@ -27,7 +27,7 @@ def headers(tree: Tree) -> Outcome:
     for name in names:
         for language, standard in (("c", "c99"), ("c++", "c++11")):
             done = subprocess.run(
-                [need("g++" if language == "c++" else "gcc", "build-essential"),
+                [need("g++" if language == "c++" else "gcc"),
                  "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic",
                  "-Werror", "-Iinclude/uapi", "-Iinclude", "-Ilib/include",
                  "-fsyntax-only", name],
@@ -45,7 +45,7 @@ def _database(tree: Tree) -> Path:
     """
     folder = tree.root / "build" / "check" / "meson"
     again = ["--reconfigure"] if (folder / "build.ninja").exists() else []
-    done = subprocess.run([need("meson", "meson"), "setup", *again, folder],
+    done = subprocess.run([need("meson"), "setup", *again, folder],
                           cwd=tree.root, text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
@@ -67,7 +67,7 @@ def clang_tidy(tree: Tree) -> Outcome:
     """Mistakes on all paths through each source."""
     if "meson.build" not in tree.files:
         return Outcome("0 files")
-    program = need("clang-tidy", "clang-tidy")
+    program = need("clang-tidy")
     database = _database(tree)
     names = _compiled(tree, database)
 
@@ -98,7 +98,7 @@ def cppcheck(tree: Tree) -> Outcome:
     """What is opened or allocated is closed or freed, once."""
     if "meson.build" not in tree.files:
         return Outcome("0 files")
-    program = need("cppcheck", "cppcheck")
+    program = need("cppcheck")
     database = _database(tree)
 
     def parse(output: str, root: Path) -> list[Finding]:

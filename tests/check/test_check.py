@@ -251,7 +251,7 @@ def test_missing_tool_is_no_success(tmp_path):
     """Without its tool a check fails and says what to install."""
     done = run_check("--tree", plant(tmp_path, SOUND), "shell", PATH="/nonexistent")
     assert done.returncode == 1
-    assert "shellcheck is not installed; install the package shellcheck" in done.stdout
+    assert "shellcheck is not installed; scripts/setup installs it" in done.stdout
 
 
 def test_git_ignores_are_respected(tmp_path):
