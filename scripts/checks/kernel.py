@@ -108,7 +108,7 @@ def modules(tree: Tree) -> Outcome:
 @check("sparse", "sparse finds nothing in the modules, byte order included")
 def sparse(tree: Tree) -> Outcome:
     """Address spaces, byte order, locks."""
-    return _kbuild(tree, "C=2", f"CHECK={need('sparse', 'sparse')}",
+    return _kbuild(tree, "C=2", f"CHECK={need('sparse')}",
                    "CF=-D__CHECK_ENDIAN__")
 
 
