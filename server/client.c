@@ -88,8 +88,11 @@ static void log_gone(const struct client *client, int priority,
 	char connected[32] = "";
 	struct tm local;
 
-	if (client->state == CLIENT_REFUSED)
+	if (client->state == CLIENT_REFUSED) {
+		log_client(client, LOG_DEBUG, "pid %d, refused before, is gone",
+			   client->credentials.pid);
 		return;
+	}
 	if (localtime_r(&client->since, &local))
 		strftime(connected, sizeof(connected), "%F %T", &local);
 	if (client->state == CLIENT_HANDSHAKE)
@@ -165,6 +168,14 @@ static bool is_shortage(int error)
 	       error == -ENOMEM;
 }
 
+static void client_wait_for_room(struct client *client)
+{
+	log_client(client, LOG_DEBUG, "slot %u: pid %d has %u of %u messages "
+		   "and must read", client->slot, client->credentials.pid,
+		   client->step, handshake_length(client));
+	client_set_events(client, EVENTS_OF_CLIENT | EPOLLOUT);
+}
+
 /* Send what can be sent of the handshake. */
 static void client_tell(struct client *client)
 {
@@ -194,7 +205,7 @@ static void client_tell(struct client *client)
 	if (!error)
 		client_joined(client);
 	else if (error == -EAGAIN)
-		client_set_events(client, EVENTS_OF_CLIENT | EPOLLOUT);
+		client_wait_for_room(client);
 	else if (is_shortage(error))
 		client_starve(client, error);
 	else
@@ -321,6 +332,8 @@ static void client_serve(struct link *link, int fd, unsigned int slot)
 	client->deadline = link->server->now + handshake_timeout(client);
 	link->slots[slot] = client;
 	link->joined++;
+	log_client(client, LOG_DEBUG, "slot %u: pid %d (uid %u) connected",
+		   slot, client->credentials.pid, client->credentials.uid);
 	link_drain_slot(link, slot);
 	bound_send_buffer(client);
 	client_tell(client);

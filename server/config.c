@@ -70,20 +70,17 @@ struct link_config *config_find(const struct config *config, const char *name)
 	return NULL;
 }
 
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyz" \
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 /* The name becomes part of file names, of QEMU's ids and of XML. */
 static bool name_is_valid(const char *name)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
-				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789";
 	size_t length = strlen(name);
-	size_t start = strspn(name, letters);
 
-	if (!start || length > LINK_NAME_LENGTH)
-		return false;
-	while (name[start] && strchr("._-", name[start]))
-		start += 1 + strspn(name + start + 1, letters);
-	return start == length;
+	return strspn(name, LETTERS_AND_DIGITS) > 0 &&
+	       strspn(name, LETTERS_AND_DIGITS "._-") == length &&
+	       length <= LINK_NAME_LENGTH;
 }
 
 static int link_init(struct link_config *link, const char *name,
@@ -117,8 +114,8 @@ struct link_config *config_add_link(struct config *config, const char *name,
 
 	if (!name_is_valid(name)) {
 		config_fail(error, "link name \"%.64s\": expected 1 to %d "
-			    "letters and digits, with . _ - between them",
-			    name, LINK_NAME_LENGTH);
+			    "letters, digits and . _ -, the first of them a "
+			    "letter or digit", name, LINK_NAME_LENGTH);
 		return NULL;
 	}
 	if (twin) {

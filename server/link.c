@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -62,10 +63,10 @@ static void link_init(struct link *link, struct server *server,
 	link->watch.fd = -1;
 	link->listener.fd = -1;
 	link->listener.lock = -1;
+	snprintf(link->about, sizeof(link->about), "link %s", config->name);
 	/* Everybody may come, be noted and leave at once. */
-	link->limit.burst = 16 + 4 * config->peers;
-	link->limit.left = link->limit.burst;
-	link->limit.refilled = server->now;
+	log_limit_init(&link->limit, link->about, 16 + 4 * config->peers,
+		       server->now);
 }
 
 int link_open(struct link *link, struct server *server,
@@ -198,7 +199,7 @@ static void announce(const struct link *link)
 	const struct link_config *config = link->config;
 	char size[32], memory[256];
 
-	log_info("link %s: %s, size %s, %u peers, %u vectors, %s",
+	log_info("link %s: %s, size %s, peers %u, vectors %u, %s",
 		 config->name, link->listener.path,
 		 config_format_size(config->size, size), config->peers,
 		 config->vectors, show_memory(config, memory));
@@ -252,8 +253,10 @@ void link_stop(struct link *link)
 
 uint64_t link_next_timeout(const struct link *link)
 {
-	uint64_t next = link->resume ? link->resume : UINT64_MAX;
+	uint64_t next = log_limit_due(&link->limit);
 
+	if (link->resume && link->resume < next)
+		next = link->resume;
 	for (struct client *client = link->clients; client;
 	     client = client->next) {
 		uint64_t timeout = client_next_timeout(client);
@@ -268,6 +271,7 @@ void link_run_timeouts(struct link *link)
 {
 	struct client *client = link->clients;
 
+	log_limit_flush(&link->limit, link->server->now);
 	if (link->resume && link->server->now >= link->resume) {
 		link->resume = 0;
 		server_restore_reserve(link->server);

@@ -27,6 +27,7 @@ struct server;
  * @refused:  how many of them were
  * @joined:   clients that have a slot
  * @resume:   when to accept again after a shortage; 0 if accepting
+ * @about:    "link NAME", for the log
  * @limit:    bounds what clients can write to the log
  */
 struct link {
@@ -41,6 +42,7 @@ struct link {
 	unsigned int refused;
 	unsigned int joined;
 	uint64_t resume;
+	char about[LINK_NAME_LENGTH + 8];
 	struct log_limit limit;
 };
 

@@ -62,17 +62,41 @@ void log_line(int priority, const char *format, ...)
 	va_end(arguments);
 }
 
+void log_limit_init(struct log_limit *limit, const char *about,
+		    unsigned int burst, uint64_t now)
+{
+	limit->about = about;
+	limit->burst = burst;
+	limit->left = burst;
+	limit->suppressed = 0;
+	limit->refilled = now;
+}
+
 static void log_refill(struct log_limit *limit, uint64_t now)
 {
 	uint64_t seconds = (now - limit->refilled) / 1000;
 
-	if (!seconds)
-		return;
 	limit->refilled += seconds * 1000;
-	if (seconds >= limit->burst - limit->left)
+	if (seconds > limit->burst - limit->left)
 		limit->left = limit->burst;
 	else
 		limit->left += (unsigned int)seconds;
+}
+
+uint64_t log_limit_due(const struct log_limit *limit)
+{
+	return limit->suppressed ? limit->refilled + 1000 : UINT64_MAX;
+}
+
+void log_limit_flush(struct log_limit *limit, uint64_t now)
+{
+	log_refill(limit, now);
+	if (!limit->suppressed || !limit->left)
+		return;
+	limit->left--;
+	log_line(LOG_WARNING, "%s: %u lines about clients were left out",
+		 limit->about, limit->suppressed);
+	limit->suppressed = 0;
 }
 
 void log_limited(struct log_limit *limit, uint64_t now, int priority,
@@ -82,17 +106,13 @@ void log_limited(struct log_limit *limit, uint64_t now, int priority,
 
 	if (!log_enabled(priority))
 		return;
-	log_refill(limit, now);
-	if (!limit->left && !log_enabled(LOG_DEBUG)) {
-		limit->suppressed++;
-		return;
-	}
-	if (limit->left)
+	if (!log_enabled(LOG_DEBUG)) {
+		log_limit_flush(limit, now);
+		if (!limit->left) {
+			limit->suppressed++;
+			return;
+		}
 		limit->left--;
-	if (limit->suppressed) {
-		log_line(priority, "%u lines about clients were left out",
-			 limit->suppressed);
-		limit->suppressed = 0;
 	}
 	va_start(arguments, format);
 	log_write(priority, format, arguments);

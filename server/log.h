@@ -30,17 +30,23 @@ void log_line(int priority, const char *format, ...)
 
 /**
  * struct log_limit - how many lines somebody else may still cause
+ * @about:      what the lines are about
  * @burst:      lines that may come at once
  * @left:       lines left; one more every second, up to @burst
  * @suppressed: lines that were not written since the last that was
  * @refilled:   when @left was last brought up to date, monotonic milliseconds
  */
 struct log_limit {
+	const char *about;
 	unsigned int burst;
 	unsigned int left;
 	unsigned int suppressed;
 	uint64_t refilled;
 };
+
+/** log_limit_init() - allow a burst of lines. */
+void log_limit_init(struct log_limit *limit, const char *about,
+		    unsigned int burst, uint64_t now);
 
 /**
  * log_limited() - write a line that a client causes, unless there were many
@@ -49,5 +55,11 @@ struct log_limit {
  */
 void log_limited(struct log_limit *limit, uint64_t now, int priority,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/** log_limit_due() - when log_limit_flush() is due; UINT64_MAX for never. */
+uint64_t log_limit_due(const struct log_limit *limit);
+
+/** log_limit_flush() - say how many lines were left out, if that is due. */
+void log_limit_flush(struct log_limit *limit, uint64_t now);
 
 #endif /* IVSHMEMD_LOG_H */

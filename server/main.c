@@ -4,6 +4,7 @@
  * comes up.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -257,6 +258,9 @@ static int run(const struct command_line *command, const struct config *config)
 		log_error("%s", error.text);
 		return EXIT_USAGE;
 	}
+	log_debug("%" PRIu64 " of %" PRIu64 " descriptors needed; %u messages "
+		  "per client may wait to be read", budget.needed,
+		  budget.limit, budget.in_flight);
 	if (command->task == TASK_SERVE)
 		return serve(config, &budget);
 	if (command->json)

@@ -113,7 +113,7 @@ void show_links(const struct config *config)
 	for (size_t i = 0; i < config->link_count; i++) {
 		const struct link_config *link = &config->links[i];
 
-		printf("link %s: %s, size %s, %u peers, %u vectors, %s\n",
+		printf("link %s: %s, size %s, peers %u, vectors %u, %s\n",
 		       link->name, link->socket,
 		       config_format_size(link->size, size), link->peers,
 		       link->vectors, show_memory(link, memory));

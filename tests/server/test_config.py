@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The configuration: what is understood, and what is refused and how."""
+import json
+import os
+import resource
+import shlex
+import subprocess
+from xml.etree import ElementTree
+
+import pytest
+
+from .client import Client
+from .process import program, refused, run
+
+DEFAULTS = {'name': 'lab', 'socket': '/run/ivshmem/lab.sock',
+            'size': 4 << 20, 'peers': 8, 'vectors': 4, 'memory': 'memfd',
+            'mode': '0660'}
+
+
+def links(*arguments: str) -> list[dict]:
+    """The links as the program understands them."""
+    result = run('--check', '--json', *arguments)
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    return json.loads(result.stdout)['links']
+
+
+@pytest.fixture
+def configure(directory):
+    """Write a configuration file."""
+    def write(text: str):
+        path = directory / 'test.conf'
+        path.write_text(text)
+        return path
+    return write
+
+
+def test_defaults_are_the_same_everywhere(configure):
+    """A link that is only named has the same settings both ways."""
+    assert links('--link', 'lab') == [DEFAULTS]
+    assert links('--config', configure('[link lab]\n')) == [DEFAULTS]
+
+
+VALUES = {'socket': '/tmp/x.sock', 'size': '64K', 'peers': '3',
+          'vectors': '17', 'memory': 'file:/tmp/x', 'mode': '0600'}
+UNDERSTOOD = {'name': 'lab', 'socket': '/tmp/x.sock', 'size': 65536,
+              'peers': 3, 'vectors': 17, 'memory': 'file:/tmp/x',
+              'mode': '0600'}
+
+
+def test_all_keys_are_the_same_everywhere(configure):
+    """File and option understand one language."""
+    items = [f'{key}={value}' for key, value in VALUES.items()]
+    assert links('--link', ','.join(['lab', *items])) == [UNDERSTOOD]
+    text = '\n'.join(['[link lab]', *items])
+    assert links('--config', configure(text)) == [UNDERSTOOD]
+
+
+def test_file_layout(configure):
+    """Comments, empty lines, spaces and indentation are the user's choice;
+    every section begins a link, also one without keys."""
+    path = configure('# A comment\n'
+                     '\n'
+                     '[server]\n'
+                     'handshake-timeout = 3\n'
+                     '[link one]\n'
+                     '[link two]   \n'
+                     '  size = 64K   ; remark\n'
+                     '\tpeers=3\n'
+                     '; another comment\n'
+                     'vectors : 2\r\n'
+                     '[link three]')
+    result = run('--check', '--json', '--config', path)
+    understood = json.loads(result.stdout)
+    assert understood['handshake_timeout'] == 3
+    assert [(link['name'], link['size'], link['peers'], link['vectors'])
+            for link in understood['links']] == [
+        ('one', 4 << 20, 8, 4), ('two', 65536, 3, 2), ('three', 4 << 20, 8, 4)]
+
+
+def test_file_and_options_together(configure):
+    """Links add up; the command line wins over the file."""
+    path = configure('[server]\nhandshake-timeout=5\n[link one]\n')
+    result = run('--config', path, '--link', 'two', '--handshake-timeout', 7,
+                 '--check', '--json')
+    understood = json.loads(result.stdout)
+    assert understood['handshake_timeout'] == 7
+    assert {link['name'] for link in understood['links']} == {'one', 'two'}
+
+
+@pytest.mark.parametrize('text, line, expected', [
+    ('size=4M\n', 1, '"size" is in no section; put [link NAME]'),
+    ('[link lab]\nsize\n', 2, 'expected KEY = VALUE, [server] or [link'),
+    ('[link lab]\n\n\nnonsense here\nsize=4M\n', 4, 'expected KEY = VALUE'),
+    ('[link lab\nsize=4M\n', 1, 'expected [server] or [link NAME]'),
+    ('[link lab] x\n', 1, 'expected [server] or [link NAME]'),
+    ('[]\n', 1, 'unknown section []'),
+    ('[links lab]\n', 1, 'unknown section [links lab]; expected [server]'),
+    ('[link]\n', 1, 'unknown section [link]; expected [server] or [link'),
+    ('[link ]\n', 1, 'link name "": expected 1 to 32 letters'),
+    ('[link  a b]\n', 1, 'link name "a b": expected 1 to 32 letters'),
+    ('[link ../x]\n', 1, 'link name "../x": expected'),
+    (f'[link {"x" * 33}]\n', 1, 'expected 1 to 32 letters'),
+    (f'[link {"x" * 90}]\n', 1, 'expected 1 to 32 letters'),
+    ('[link a]\n[link b]\n[link a]\n', 3, 'link a is already defined by'),
+    ('[link lab]\n=4M\n', 2, 'unknown key ""'),
+    ('[link lab]\nsizes=4M\n', 2,
+     'unknown key "sizes"; a link has: socket size peers'),
+    ('[link lab]\nSize=4M\n', 2, 'unknown key "Size"'),
+    ('[link lab]\nsize=4M\nsize=4M\n', 3, 'size= is set twice for link lab'),
+    ('[link lab]\nsize=\n', 2, 'size=: expected a power of two'),
+    ('[link lab]\nsize=3M\n', 2, 'size=3M: not a power of two'),
+    ('[link lab]\n  size=4M\n  size=4M\n', 3, 'is set twice'),
+    ('[link lab]\npeers=1\n', 2, 'peers=1: expected a number from 2 to 64'),
+    ('[link lab]\npeers=65\n', 2, 'peers=65: expected a number'),
+    ('[link lab]\npeers=8 # many\n', 2, 'peers=8 # many: expected'),
+    ('[link lab]\npeers=-2\n', 2, 'expected a number'),
+    ('[link lab]\npeers=4294967298\n', 2, 'expected a number'),
+    ('[link lab]\nvectors=0\n', 2, 'vectors=0: expected a number from 1'),
+    ('[link lab]\nvectors=257\n', 2, 'vectors=257: expected a number'),
+    ('[link lab]\nvectors=two\n', 2, 'vectors=two: expected a number'),
+    ('[link lab]\npeers=64\nvectors=65\n', 1,
+     'peers=64 times vectors=65 is more than 4096 doorbells'),
+    ('[link lab]\nsocket=lab.sock\n', 2, 'expected an absolute path'),
+    ('[link lab]\nsocket=/tmp/\n', 2, 'expected an absolute path of a file'),
+    ('[link lab]\nsocket=\n', 2, 'expected an absolute path'),
+    ('[link lab]\nmemory=shm\n', 2, 'memory=shm: expected memfd, hugetlb,'),
+    ('[link lab]\nmemory=file:x\n', 2, 'expected an absolute path'),
+    ('[link lab]\nmemory=hugetlb:3M\n', 2, 'the size of a huge page'),
+    ('[link lab]\nmode=rw\n', 2, 'mode=rw: expected an octal mode'),
+    ('[link lab]\nmode=0888\n', 2, 'expected an octal mode'),
+    ('[link lab]\nmode=01777\n', 2, 'expected an octal mode'),
+    ('[link lab]\nmode=0444\n', 2, 'with which somebody may write'),
+    ('[link lab]\nuser=no such\n', 2, 'user=no such: there is no such user'),
+    ('[link lab]\ngroup=no such\n', 2, 'there is no such group'),
+    ('[link lab]\ngroup=4294967295\n', 2, 'there is no such group'),
+    ('[link lab]\nallow=root:no such\n', 2, 'there is no such user: "no such'),
+    ('[link lab]\nallow=@no such\n', 2, 'there is no such group: "@no such'),
+    ('[link lab]\nallow=\n', 2, 'there is no such user: ""'),
+    ('[server]\nsize=4M\n', 2, 'unknown key "size"; the server has:'),
+    ('[server]\nhandshake-timeout=0\n', 2, 'expected a number from 1 to 3600'),
+    ('[server]\nhandshake-timeout=1\nhandshake-timeout=1\n', 3, 'twice'),
+    ('[link a]\nsocket=/x\n[link b]\nsocket=/x\n', 3,
+     'socket=/x is already that of link a'),
+    ('[link a]\nmemory=file:/x\n[link b]\nmemory=file:/x\n', 3,
+     'memory=file:/x is already that of link a'),
+    ('[link lab]\nsocket=/' + 'x' * 300 + '\n', 2, 'the line is longer than'),
+    ('[link lab]\nsize=4M\0\n', 2, 'contains a NUL character'),
+])
+def test_malformed_line(configure, text, line, expected):
+    """File and line are named, and what was expected there."""
+    path = configure(text)
+    for arguments in (['--config', path], ['--config', path, '--check']):
+        reason = refused(*arguments, status=2)
+        assert reason.startswith(f'ivshmemd: {path}:{line}: ')
+        assert expected in reason
+
+
+def test_first_mistake_is_reported(configure):
+    """One at a time, from the top."""
+    path = configure('[link a]\nbad\n[link b]\nsize=3\nworse\n')
+    assert f'{path}:2: ' in refused('--config', path, status=2)
+
+
+@pytest.mark.parametrize('argument, expected', [
+    ('', 'link name "": expected 1 to 32'),
+    ('a/b', 'link name "a/b": expected'),
+    ('-a', 'link name "-a": expected'),
+    ('.a', 'link name ".a": expected'),
+    ('lab,', '"": expected KEY=VALUE'),
+    ('lab,size', '"size": expected KEY=VALUE'),
+    ('lab,,size=4M', 'link name "lab,size=4M": expected'),
+    ('lab,size=4M,size=4M', 'size= is set twice'),
+    ('lab,colour=red', 'unknown key "colour"'),
+    ('lab,size=3M', 'size=3M: not a power of two'),
+])
+def test_malformed_link_option(argument, expected):
+    """The option is named, and what was expected."""
+    reason = refused('--link', argument, status=2)
+    assert reason.startswith('ivshmemd: --link')
+    assert expected in reason
+
+
+def test_comma_in_a_value():
+    """It is written twice, as in QEMU's options."""
+    assert links('--link', 'lab,socket=/a,,b,,,,c')[0]['socket'] == '/a,b,,c'
+
+
+def test_two_links_of_one_name():
+    """The first one is not silently replaced."""
+    assert 'link lab is already defined by --link lab' in \
+        refused('--link', 'lab', '--link', 'lab', status=2)
+
+
+def test_missing_file(directory):
+    """Also the default one, which nobody named."""
+    path = directory / 'none.conf'
+    assert f'{path}: cannot open the configuration: No such file' in \
+        refused('--config', path, status=2)
+    assert f'{directory}: cannot read: Is a directory' in \
+        refused('--config', directory, status=2)
+
+
+@pytest.mark.skipif(os.path.exists('/etc/ivshmem/ivshmemd.conf'),
+                    reason='this machine has a configuration of its own')
+def test_default_file():
+    """Without --link the file in /etc counts."""
+    assert '/etc/ivshmem/ivshmemd.conf: cannot open' in refused(status=2)
+
+
+def test_no_link(configure):
+    """A server with nothing to serve is a mistake."""
+    path = configure('[server]\nhandshake-timeout=3\n')
+    assert f'{path}: defines no link; add a section [link NAME]' in \
+        refused('--config', path, status=2)
+
+
+@pytest.mark.parametrize('arguments, expected', [
+    (['--colour'], '--colour: unknown option; see ivshmemd --help'),
+    (['-x'], '-x: unknown option'),
+    (['--link'], '--link: needs an argument'),
+    (['lab'], 'lab: not an option; links are given with --link'),
+    (['--link', 'lab', '--check', '--show-qemu', 'lab'], 'exclude each other'),
+    (['--link', 'lab', '--json'], '--json goes with --check'),
+    (['--link', 'lab', '--handshake-timeout', 'soon'],
+     'handshake-timeout=soon: expected a number from 1 to 3600'),
+])
+def test_wrong_command_line(arguments, expected):
+    """What is wrong, in one line, and status 2."""
+    assert expected in refused(*arguments, status=2)
+
+
+def test_too_many_descriptors():
+    """The configuration is checked against the limit of the process, and the
+    soft limit is raised as far as possible first."""
+    arguments = ['--check', '--link', 'lab,peers=64,vectors=16']
+    need = refused(*arguments, status=2, preexec_fn=lambda: limit(1000, 1000))
+    assert 'the links need 1115 descriptors, but this process may have 1000; ' \
+        'raise the limit (LimitNOFILE= in the unit, ulimit -n' in need
+    assert run(*arguments,
+               preexec_fn=lambda: limit(64, 1115)).returncode == 0
+
+
+def limit(soft: int, hard: int) -> None:
+    """Set the descriptor limits of this process."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_check_prints_the_links(configure):
+    """One line for each, as at the start of the server."""
+    path = configure('[link one]\n[link two]\nsize=1G\npeers=2\nvectors=1\n'
+                     'memory=file:/tmp/two\n')
+    result = run('--config', path, '--check')
+    assert result.returncode == 0
+    assert result.stdout == (
+        'link one: /run/ivshmem/one.sock, size 4M, peers 8, vectors 4, '
+        'memfd\n'
+        'link two: /run/ivshmem/two.sock, size 1G, peers 2, vectors 1, '
+        'file:/tmp/two\n')
+
+
+def test_json_is_escaped():
+    """Whatever is in a path, the output is JSON."""
+    socket = '/tmp/"quoted\\\t'
+    assert links('--link', f'lab,socket={socket}')[0]['socket'] == socket
+
+
+@pytest.mark.parametrize('argument', ['--help', '-h'])
+def test_help(argument):
+    """It names every key and every option, on standard output."""
+    result = run(argument)
+    assert result.returncode == 0 and not result.stderr
+    for word in ('--link', '--config', '--check', '--json', '--show-qemu',
+                 '--show-libvirt', '--handshake-timeout', '--verbose',
+                 '--quiet', '--version', 'socket=', 'size=', 'peers=',
+                 'vectors=', 'memory=', 'mode=', 'user=', 'group=', 'allow='):
+        assert word in result.stdout
+    assert max(map(len, result.stdout.splitlines())) < 80
+
+
+def test_version():
+    """Name and version."""
+    result = run('--version')
+    assert result.returncode == 0
+    assert result.stdout.startswith('ivshmemd ')
+
+
+def test_output_that_cannot_be_written():
+    """A full disk is a failure, not silence."""
+    with open('/dev/full', 'w', encoding='ascii') as full:
+        result = run_to(full, '--link', 'lab', '--check')
+    assert result.returncode == 1
+    assert 'standard output: cannot write' in result.stderr
+
+
+def run_to(output, *arguments: str):
+    """Run with another standard output."""
+    return subprocess.run([program(), *arguments], stdout=output,
+                          stderr=subprocess.PIPE, text=True, check=False)
+
+
+@pytest.mark.parametrize('socket', ['/run/ivshmem/lab.sock', '/tmp/a,b.sock',
+                                    "/tmp/it's here/a,b", '/tmp/$HOME`x`'])
+def test_show_qemu(socket):
+    """The path survives shell and QEMU."""
+    link = f'lab,vectors=7,socket={socket.replace(",", ",,")}'
+    result = run('--link', link, '--show-qemu', 'lab')
+    assert result.returncode == 0
+    assert result.stdout.count('\n') == 1
+    path = socket.replace(',', ',,')
+    assert shlex.split(result.stdout) == [
+        '-chardev', f'socket,id=ivshmem-lab,path={path}',
+        '-device', 'ivshmem-doorbell,chardev=ivshmem-lab,vectors=7']
+
+
+@pytest.mark.parametrize('socket', ['/run/ivshmem/lab.sock',
+                                    "/tmp/<&>'\".sock"])
+def test_show_libvirt(socket):
+    """An element as libvirt documents it: server, vectors, and no size,
+    which libvirt does not take for memory of a server's."""
+    result = run('--link', f'lab,vectors=7,socket={socket}', '--show-libvirt',
+                 'lab')
+    assert result.returncode == 0
+    shmem = ElementTree.fromstring(result.stdout)
+    assert (shmem.tag, shmem.get('name')) == ('shmem', 'ivshmem-lab')
+    assert shmem.find('model').get('type') == 'ivshmem-doorbell'
+    assert shmem.find('server').get('path') == socket
+    assert shmem.find('msi').attrib == {'vectors': '7', 'ioeventfd': 'on'}
+    assert shmem.find('size') is None
+
+
+@pytest.mark.parametrize('option', ['--show-qemu', '--show-libvirt'])
+def test_show_unknown_link(option):
+    """A link that is not defined is named."""
+    assert 'link other: there is none of that name' in \
+        refused('--link', 'lab', option, 'other', status=2)
+
+
+def test_show_from_file(configure):
+    """The same configuration as for serving."""
+    path = configure('[link one]\nvectors=9\n')
+    assert 'vectors=9' in run('--config', path, '--show-qemu', 'one').stdout
+
+
+def test_start_lines(serve, directory):
+    """What is served is said at the start, unless --quiet; --verbose says
+    more than usual."""
+    link = ['--link', f'lab,socket={directory}/lab.sock,peers=2,vectors=1']
+    line = (f'ivshmemd: link lab: {directory}/lab.sock, size 4M, peers 2, '
+            'vectors 1, memfd\n')
+    for option, expected in ([], line), (['--quiet'], ''):
+        server = serve(*link, *option)
+        assert server.log == expected
+        server.stop()
+    server = serve(*link, '--verbose')
+    assert server.log.endswith(line) and 'descriptors needed' in server.log
+    with Client(directory / 'lab.sock').handshake(2, 1):
+        server.wait_log(r'slot 0: pid \d+ \(uid \d+\) connected')
+        server.wait_log('slot 0: .* joined')
