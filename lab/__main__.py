@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from . import accel, kernel
+from . import accel, attach, kernel, shell
 from .log import LabError
 from .vm import VM, VMDied
 
@@ -19,6 +19,13 @@ def _accel(args: argparse.Namespace) -> int:
     mode, why = accel.choose(kernel.get(args.kernel))
     print(f"{mode}: {why}")
     return 0
+
+
+def _shell(args: argparse.Namespace) -> int:
+    if args.vm:
+        attach.attach(args.vm)
+        return 0
+    return shell.run(use_tmux=not args.no_tmux)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -50,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("accel", help="say whether guests run on KVM or emulated")
     sub.set_defaults(function=_accel)
+
+    sub = commands.add_parser("shell", help="two VMs to type into")
+    sub.add_argument("vm", nargs="?", choices=shell.NAMES,
+                     help="connect to this VM of the pair that runs already")
+    sub.add_argument("--no-tmux", action="store_true",
+                     help="show VM a only, not both side by side")
+    sub.set_defaults(function=_shell)
 
     sub = commands.add_parser("run", help="run a command in a throw-away VM")
     sub.add_argument("command", nargs="+", help="what bash is to run in the guest")

@@ -54,12 +54,10 @@ class Lines:
 class QMP:
     """One monitor of one QEMU. Safe to use from several threads."""
 
-    def __init__(self, sock: socket.socket,
-                 on_event: Callable[[dict], None] | None = None) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self.lines = Lines(sock)
         self.lock = threading.RLock()
         self.events: list[dict] = []
-        self.on_event = on_event
         self.ready = False
 
     def _receive(self, timeout: float) -> dict | None:
@@ -70,8 +68,6 @@ class QMP:
         message = json.loads(line)
         if "event" in message:
             self.events.append(message)
-            if self.on_event:
-                self.on_event(message)
             return None
         return message
 

@@ -136,7 +136,7 @@ class VM:
     def __init__(self, name: str, devices: Iterable[str | Iterable[str]] = (), *,
                  memory: str = "512M", kernel: Kernel | None = None, smp: int = 1,
                  append: str = "", no_reboot: bool = True, machine: str = "",
-                 directory: Path | None = None) -> None:
+                 terminal: bool = False, directory: Path | None = None) -> None:
         self.name = name
         self.devices = _flatten(devices)
         self.memory = memory
@@ -145,6 +145,8 @@ class VM:
         self.append = append
         self.no_reboot = no_reboot
         self.machine = machine
+        self.has_terminal = terminal
+        self.terminal: socket.socket | None = None
         self.directory = directory or LAB / "vm" / f"{name}-{os.getpid()}"
         self.share = self.directory / "share"
         self.console = Console(self.directory / "console.log")
@@ -164,11 +166,14 @@ class VM:
         mode, _ = accel.choose(self.kernel)
         shutil.rmtree(self.directory, ignore_errors=True)
         self.share.mkdir(parents=True)
-        qmp, qmp_far = socket.socketpair()
-        agent, agent_far = socket.socketpair()
-        self._qmp = QMP(qmp, self._on_event)
+        far: dict[str, socket.socket] = {}
+        qmp, far["qmp"] = socket.socketpair()
+        agent, far["agent"] = socket.socketpair()
+        if self.has_terminal:
+            self.terminal, far["terminal"] = socket.socketpair()
+        self._qmp = QMP(qmp)
         self._agent = Agent(agent)
-        command = self._command(mode, qmp_far.fileno(), agent_far.fileno())
+        command = self._command(mode, {name: end.fileno() for name, end in far.items()})
         (self.directory / "command").write_text(shlex.join(command) + "\n")
         self._started = time.monotonic()
         with open(self.directory / "qemu.log", "wb") as log:
@@ -177,15 +182,15 @@ class VM:
             self._qemu = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=(qmp_far.fileno(), agent_far.fileno()),
+                pass_fds=[end.fileno() for end in far.values()],
                 start_new_session=True)
-        qmp_far.close()
-        agent_far.close()
+        for end in far.values():
+            end.close()
         if wait:
             self.wait_ready()
         return self
 
-    def _command(self, mode: str, qmp_fd: int, agent_fd: int) -> list[str]:
+    def _command(self, mode: str, fds: dict[str, int]) -> list[str]:
         initrd = self.directory / "initrd"
         initrd.write_bytes(initramfs.build(self.kernel)
                            + initramfs.settings(self._settings()))
@@ -198,11 +203,15 @@ class VM:
                                  self.append]),
             "-chardev", f"file,id=console,path={self.console.path}",
             "-serial", "chardev:console",
-            "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
+            "-chardev", f"socket,id=qmp,fd={fds['qmp']}", "-mon", "chardev=qmp,mode=control",
             "-device", "virtio-serial-pci",
-            "-chardev", f"socket,id=agent,fd={agent_fd}",
-            "-device", "virtserialport,chardev=agent,id=agent,"
+            "-chardev", f"socket,id=agent,fd={fds['agent']}",
+            # The guest, who has no udev, knows it as /dev/vport0p1.
+            "-device", "virtserialport,chardev=agent,id=agent,nr=1,"
                        "name=org.qemu.guest_agent.0"]
+        if self.has_terminal:
+            command += ["-chardev", f"socket,id=terminal,fd={fds['terminal']}",
+                        "-device", "virtconsole,chardev=terminal,nr=0"]
         if self.no_reboot:
             command.append("-no-reboot")
         for tag, path, access in (("root", "/", ",readonly=on"),
@@ -230,18 +239,18 @@ class VM:
             "tree_options": LIVE_OPTIONS,
             "share_options": LIVE_OPTIONS,
             "overlay_options": OVERLAY_OPTIONS,
-            "consoles": "",
         }
 
     def wait_ready(self, timeout: float = BOOT_TIMEOUT) -> "VM":
         """Wait until the guest takes commands."""
         deadline = time.monotonic() + timeout
-        while not self._agent_open:
+        while not self._agent_is_open():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.name}: not up in {timeout:g} s\n"
                                    + self.evidence())
-            self._watch(lambda qmp: qmp.poll_events(
-                max(deadline - time.monotonic(), 0.001)))
+            # An event comes when the agent opens its port, unless that was
+            # before this monitor listened.
+            self._watch(lambda qmp: qmp.poll_events(0.2))
         self.ask_agent(lambda agent: agent.call("guest-ping", timeout))
         if not self.boot_seconds:
             self.boot_seconds = time.monotonic() - self._started
@@ -255,6 +264,8 @@ class VM:
             for connection in (self._qmp, self._agent):
                 if connection:
                     connection.lines.sock.close()
+            if self.terminal:
+                self.terminal.close()
 
     def powerdown(self, timeout: float = 60) -> None:
         """Power the guest off in order and wait until QEMU is gone."""
@@ -302,9 +313,12 @@ class VM:
 
     # QEMU's monitor
 
-    def _on_event(self, event: dict) -> None:
-        if event["event"] == "VSERPORT_CHANGE" and event["data"]["id"] == "agent":
-            self._agent_open = event["data"]["open"]
+    def _agent_is_open(self) -> bool:
+        """Whether the guest agent has opened its end of the channel."""
+        if not self._agent_open:
+            self._agent_open = any(device["label"] == "agent" and device["frontend-open"]
+                                   for device in self.qmp("query-chardev"))
+        return self._agent_open
 
     def _watch(self, use: Any) -> Any:
         """use(monitor), with the end of QEMU told as such."""
