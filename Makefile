@@ -10,7 +10,7 @@ PYTHON := /usr/bin/python3
 
 .PHONY: help
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
@@ -48,8 +48,15 @@ modules: ## build the kernel modules for KDIR (default: the running kernel)
 	@scripts/build-modules "$(KDIR)"
 
 .PHONY: install
-install: userspace modules ## install both, and what udev and systemd need
-	@scripts/install "$(KDIR)" "$(DESTDIR)" "$(PREFIX)"
+install: install-userspace install-modules ## both of the following
+
+.PHONY: install-userspace
+install-userspace: userspace ## library, server and tools, below DESTDIR and PREFIX
+	@DESTDIR="$(DESTDIR)" meson install -C build/meson --no-rebuild
+
+.PHONY: install-modules
+install-modules: ## modules for KDIR, rules of udev
+	@scripts/install-modules "$(KDIR)" "$(DESTDIR)" "$(PREFIX)"
 
 .PHONY: setup
 setup: ## install missing Debian packages, fetch the guest kernel

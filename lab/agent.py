@@ -10,10 +10,12 @@ import time
 from typing import Any, Callable
 
 from .log import LabError
+from .paths import USERSPACE
 from .qmp import Lines
 
 ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "PATH": f"{USERSPACE}/tools/ivshmem:{USERSPACE}/server:"
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "USER": "root",
     "SHELL": "/bin/bash",
