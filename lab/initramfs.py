@@ -6,10 +6,13 @@ guest much less than decompressing it.
 """
 
 import hashlib
+import re
 import shlex
 import shutil
 import stat
+import subprocess
 from pathlib import Path
+from typing import Iterable
 
 from .kernel import Kernel, read_module
 from .log import LabError
@@ -71,7 +74,7 @@ def busybox() -> Path:
 
 def _skeleton(init: Path) -> Cpio:
     cpio = Cpio()
-    for folder in ("bin", "dev", "proc", "sys", "lib", "host", "root", "lab"):
+    for folder in ("bin", "dev", "proc", "sys", "modules", "host", "root", "lab"):
         cpio.folder(folder)
     cpio.file("bin/busybox", busybox().read_bytes(), 0o755)
     cpio.link("bin/sh", "busybox")
@@ -92,7 +95,7 @@ def build(kernel: Kernel) -> bytes:
     cpio = _skeleton(GUEST / "init")
     for number, path in enumerate(modules):
         name = path.name.split(".ko")[0]
-        cpio.file(f"lib/{number:02}-{name}.ko", read_module(path))
+        cpio.file(f"modules/{number:02}-{name}.ko", read_module(path))
     archive = cpio.archive()
     cached.parent.mkdir(parents=True, exist_ok=True)
     for old in cached.parent.glob(f"{kernel.release}-*.cpio"):
@@ -101,6 +104,39 @@ def build(kernel: Kernel) -> bytes:
     partial.write_bytes(archive)
     partial.rename(cached)
     return archive
+
+
+def _libraries(program: Path) -> list[Path]:
+    """What the dynamic linker maps for @program; nothing if it is static."""
+    done = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.DEVNULL, check=False)
+    return [Path(name) for name in re.findall(r"(/\S+) \(0x", done.stdout)]
+
+
+def files(paths: Iterable[Path]) -> bytes:
+    """An archive with host files under their own names, and their libraries.
+
+    For guests that have nothing but memory.
+    """
+    wanted: dict[Path, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise LabError(f"{path}: not found, but wanted in a guest")
+        for file in (path, *_libraries(path)):
+            wanted[file] = file.resolve()
+    cpio = Cpio()
+    for folder in sorted({parent for name in wanted for parent in name.parents}):
+        # Debian's /bin and /lib lead below /usr, as they do on the host.
+        if folder.is_symlink():
+            cpio.link(f"root{folder}", str(folder.readlink()))
+        else:
+            cpio.folder(f"root{folder}")
+    for name, source in wanted.items():
+        inside = name.parent.resolve() / name.name
+        for folder in reversed(inside.parents):
+            cpio.folder(f"root{folder}")
+        cpio.file(f"root{inside}", source.read_bytes(), source.stat().st_mode & 0o777)
+    return cpio.archive()
 
 
 def settings(values: dict[str, str]) -> bytes:

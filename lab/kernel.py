@@ -33,15 +33,24 @@ class Kernel:
         self.release = root.name
 
     @property
-    def image(self) -> Path:
-        """What QEMU boots: uncompressed where possible, which saves seconds."""
-        for path in (self.root / "vmlinux",
-                     self.root / "boot" / f"vmlinuz-{self.release}",
+    def boot_image(self) -> Path:
+        """The image as Debian ships it."""
+        for path in (self.root / "boot" / f"vmlinuz-{self.release}",
                      self.modules / "vmlinuz"):
             if path.exists():
                 return path
         raise LabError(f"{self.root}: holds no kernel image; remove it and run "
                        "'make setup'")
+
+    @property
+    def image(self) -> Path:
+        """What boots fastest: the kernel uncompressed, where that can be had.
+
+        QEMU writes it to the guest's memory anew at every reset, and waking up
+        is one: a guest that is to sleep needs the boot image.
+        """
+        uncompressed = self.root / "vmlinux"
+        return uncompressed if uncompressed.exists() else self.boot_image
 
     @property
     def modules(self) -> Path:
@@ -194,7 +203,7 @@ def _fetch(apt: Apt, release: str) -> None:
     kernel = Kernel(target)
     kernel.modules.joinpath("build").unlink(missing_ok=True)
     kernel.modules.joinpath("source").unlink(missing_ok=True)
-    vmlinux = _extract(kernel.image.read_bytes())
+    vmlinux = _extract(kernel.boot_image.read_bytes())
     if vmlinux and kernel.config("CONFIG_PVH") == "y":
         (target / "vmlinux").write_bytes(vmlinux)
     base = target if kernel.modules.is_relative_to(target / "lib") else target / "usr"

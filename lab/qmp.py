@@ -30,7 +30,9 @@ class Lines:
         try:
             self.sock.settimeout(30)
             self.sock.sendall(before + json.dumps(message).encode() + b"\n")
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except TimeoutError:
+            raise LabError("connection: the other end does not read") from None
+        except OSError as error:
             raise Closed("connection closed") from error
 
     def receive(self, timeout: float) -> bytes | None:
@@ -42,7 +44,7 @@ class Lines:
                 chunk = self.sock.recv(1 << 16)
             except TimeoutError:
                 return None
-            except ConnectionResetError:
+            except OSError:
                 chunk = b""
             if not chunk:
                 raise Closed("connection closed")

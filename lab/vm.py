@@ -16,9 +16,10 @@ from typing import Any, Iterable
 from . import accel, debian, initramfs
 from .agent import Agent, poll_until
 from .console import Console
+from .initramfs import GUEST
 from .kernel import Kernel, get as get_kernel
-from .log import LabError, say
-from .paths import LAB, MODULES, ROOT, TOOLS, USERSPACE
+from .log import LabError
+from .paths import LAB, MODULES, ROOT, TOOLS
 from .qmp import QMP, Closed
 
 # A guest may wait for anything that itself is bounded: many guests share few
@@ -38,6 +39,17 @@ HOTPLUG_SLOTS = 4
 # below 4 GiB, so that the firmware places all shared memory above it, where the
 # machine is write-back; below, it would be uncached.
 HOTPLUG_WINDOW = "1G"
+
+# Sleeping, and then what QEMU's firmware forgets: where the power management
+# registers are (PMBASE and its switch in the chip set).
+SLEEP = """
+config=/sys/bus/pci/devices/0000:00:1f.0/config
+dd if=$config of=/run/pmbase bs=1 skip=64 count=5 status=none
+echo mem >/sys/power/state
+status=$?
+dd if=/run/pmbase of=$config bs=1 seek=64 conv=notrunc status=none
+exit $status
+"""
 
 # What a device stands on: how it is made and removed at run time.
 _BEHIND = {"-object": ("object_add", "object_del"),
@@ -131,12 +143,17 @@ class VM:
     changes are gone at the end. The project's tree is at its own path and
     follows the host's changes; /mnt/share is `share` on the host, for both to
     write. One VM object is one run of QEMU.
+
+    With root="memory" the guest has only its memory: bash, busybox, our module,
+    and @programs with their libraries, each under its own name. Such a guest
+    can sleep; one whose files come over virtio-9p would not wake.
     """
 
     def __init__(self, name: str, devices: Iterable[str | Iterable[str]] = (), *,
                  memory: str = "512M", kernel: Kernel | None = None, smp: int = 1,
                  append: str = "", no_reboot: bool = True, machine: str = "",
-                 terminal: bool = False, directory: Path | None = None) -> None:
+                 terminal: bool = False, root: str = "host",
+                 programs: Iterable[Path | str] = (), directory: Path | None = None) -> None:
         self.name = name
         self.devices = _flatten(devices)
         self.memory = memory
@@ -145,6 +162,8 @@ class VM:
         self.append = append
         self.no_reboot = no_reboot
         self.machine = machine
+        self.root = root
+        self.programs = [Path(program) for program in programs]
         self.has_terminal = terminal
         self.terminal: socket.socket | None = None
         self.directory = directory or LAB / "vm" / f"{name}-{os.getpid()}"
@@ -155,6 +174,7 @@ class VM:
         self._qmp: QMP | None = None
         self._agent: Agent | None = None
         self._agent_open = False
+        self._sleeper: Process | None = None
         self._behind: dict[str, list[str]] = {}
 
     # Start and end
@@ -193,12 +213,14 @@ class VM:
     def _command(self, mode: str, fds: dict[str, int]) -> list[str]:
         initrd = self.directory / "initrd"
         initrd.write_bytes(initramfs.build(self.kernel)
-                           + initramfs.settings(self._settings()))
+                           + initramfs.settings(self._settings())
+                           + self._memory_files())
+        image = self.kernel.image if self.root == "host" else self.kernel.boot_image
         command = [
             accel.QEMU, "-name", self.name, "-nodefaults", "-no-user-config",
             "-display", "none", "-machine", "q35" + self.machine,
             *accel.arguments(mode, self.smp), "-m", self.memory,
-            "-kernel", str(self.kernel.image), "-initrd", str(initrd),
+            "-kernel", str(image), "-initrd", str(initrd),
             "-append", " ".join([COMMAND_LINE, accel.kernel_parameters(mode),
                                  self.append]),
             "-chardev", f"file,id=console,path={self.console.path}",
@@ -214,26 +236,46 @@ class VM:
                         "-device", "virtconsole,chardev=terminal,nr=0"]
         if self.no_reboot:
             command.append("-no-reboot")
-        for tag, path, access in (("root", "/", ",readonly=on"),
-                                  ("tree", ROOT, ",readonly=on"),
-                                  ("share", self.share, "")):
-            command += ["-fsdev", f"local,id={tag},path={path},security_model=none,"
-                                  f"multidevs=remap{access}",
-                        "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+        if self.root == "host":
+            command += self._file_systems()
         for slot in range(HOTPLUG_SLOTS):
             command += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot + 1},"
                                    f"slot={slot + 1},pref64-reserve={HOTPLUG_WINDOW}"]
         return command + self.devices
 
+    def _file_systems(self) -> list[str]:
+        """What the guest sees of the host."""
+        arguments: list[str] = []
+        for tag, path, access in (("root", "/", ",readonly=on"),
+                                  ("tree", ROOT, ",readonly=on"),
+                                  ("share", self.share, "")):
+            arguments += ["-fsdev", f"local,id={tag},path={path},security_model=none,"
+                                  f"multidevs=remap{access}",
+                        "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+        return arguments
+
+    def _memory_files(self) -> bytes:
+        """What a guest that has only its memory finds there."""
+        if self.root == "host":
+            return b""
+        fixed = [Path("/bin/bash"), Path("/usr/bin/setsid"), Path("/bin/busybox"),
+                 GUEST / "start", self._agent_program()]
+        module = [self.module] if self.module.exists() else []
+        return initramfs.files([*fixed, *module, *self.programs])
+
+    @staticmethod
+    def _agent_program() -> Path:
+        return debian.unpacked("qemu-guest-agent", TOOLS / "qemu-guest-agent",
+                               "usr/sbin/qemu-ga")
+
     def _settings(self) -> dict[str, str]:
         """What lab/guest/init wants to know."""
-        agent = debian.unpacked("qemu-guest-agent", TOOLS / "qemu-guest-agent",
-                                "usr/sbin/qemu-ga")
         return {
+            "root_kind": self.root,
             "name": self.name,
             "tree": str(ROOT),
             "modules": str(self.kernel.modules),
-            "agent": str(agent),
+            "agent": str(self._agent_program()),
             "busybox": "/bin/busybox",
             "root_options": ROOT_OPTIONS,
             "tree_options": LIVE_OPTIONS,
@@ -326,7 +368,7 @@ class VM:
             raise LabError(f"{self.name}: not started")
         try:
             return use(self._qmp)
-        except (Closed, OSError) as error:
+        except Closed as error:
             raise self._died() from error
 
     def _died(self) -> VMDied:
@@ -378,7 +420,7 @@ class VM:
             self.wait_ready()
         try:
             return use(self._agent)
-        except (Closed, OSError) as error:
+        except Closed as error:
             raise self._died() from error
 
     def spawn(self, command: str | list[str], env: dict[str, str] | None = None,
@@ -422,13 +464,34 @@ class VM:
 
     # The driver
 
+    @property
+    def module(self) -> Path:
+        """Our module, built for this guest's kernel."""
+        return MODULES / self.kernel.release / "drivers/core/ivshmem.ko"
+
     def load_driver(self, parameters: str = "") -> None:
         """Load our module."""
-        module = MODULES / self.kernel.release / "drivers/core/ivshmem.ko"
-        if not module.exists():
-            raise LabError(f"{module}: not built; run 'make modules "
+        if not self.module.exists():
+            raise LabError(f"{self.module}: not built; run 'make modules "
                            f"KDIR={self.kernel.headers}'")
-        self.run(f"insmod {module} {parameters}".strip())
+        self.run(f"insmod {self.module} {parameters}".strip())
+
+    # Sleep
+
+    def sleep(self, timeout: float = 60) -> None:
+        """Suspend the guest to memory (ACPI S3); it needs root="memory"."""
+        if self.root != "memory":
+            raise LabError(f"{self.name}: only a VM with root='memory' can sleep")
+        self._sleeper = self.spawn(SLEEP)
+        self.wait_event("SUSPEND", timeout)
+
+    def wake(self, timeout: float = 60) -> None:
+        """Wake a guest that sleeps, and wait until it takes commands."""
+        self.qmp("system_wakeup")
+        self.wait_event("WAKEUP", timeout)
+        assert self._sleeper
+        if self._sleeper.wait(timeout).returncode:
+            raise LabError(f"{self.name}: did not sleep: {self._sleeper.stderr}")
 
     # Hot-plug
 
