@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "config_error.h"
+#include "memory.h"
 
 #define DEFAULT_SIZE			(4ULL << 20)
 #define DEFAULT_PEERS			8
@@ -213,23 +214,6 @@ const char *config_format_size(uint64_t size, char buffer[32])
 	return buffer;
 }
 
-uint64_t config_default_huge_page(void)
-{
-	FILE *meminfo = fopen("/proc/meminfo", "re");
-	uint64_t kilobytes = 0;
-	char line[128];
-
-	if (!meminfo)
-		return 0;
-	while (fgets(line, sizeof(line), meminfo)) {
-		if (sscanf(line, "Hugepagesize: %" SCNu64 " kB",
-			   &kilobytes) == 1)
-			break;
-	}
-	fclose(meminfo);
-	return kilobytes << 10;
-}
-
 static int check_huge_page(const struct link_config *link,
 			   struct config_error *error)
 {
@@ -239,7 +223,7 @@ static int check_huge_page(const struct link_config *link,
 	if (link->memory != MEMORY_HUGETLB)
 		return 0;
 	if (!page)
-		page = config_default_huge_page();
+		page = memory_huge_page();
 	if (link->size >= page)
 		return 0;
 	return config_fail(error, "size=%s with memory=hugetlb: less than one "

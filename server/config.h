@@ -149,7 +149,4 @@ struct link_config *config_find(const struct config *config, const char *name);
 /** config_format_size() - a size in the largest unit that divides it. */
 const char *config_format_size(uint64_t size, char buffer[32]);
 
-/** config_default_huge_page() - the system's huge page size; 0 if unknown. */
-uint64_t config_default_huge_page(void);
-
 #endif /* IVSHMEMD_CONFIG_H */

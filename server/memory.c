@@ -49,13 +49,33 @@ static int seal(const struct link_config *config, int fd)
 	return refuse(config, "the memory cannot be sealed");
 }
 
+/* Not from /proc/meminfo, which the unit hides. */
+uint64_t memory_huge_page(void)
+{
+	int fd = memfd_create("ivshmem", MFD_CLOEXEC | MFD_HUGETLB);
+	uint64_t page = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return 0;
+	if (!fstat(fd, &st))
+		page = (uint64_t)st.st_blksize;
+	close(fd);
+	return page;
+}
+
 static int refuse_huge_pages(const struct link_config *config)
 {
 	uint64_t page = config->huge_page;
 	char page_text[32], size[32];
 
 	if (!page)
-		page = config_default_huge_page();
+		page = memory_huge_page();
+	if (!page) {
+		log_error("link %s: memory=hugetlb: this kernel has no huge "
+			  "pages; use memory=memfd", config->name);
+		return -1;
+	}
 	config_format_size(page, page_text);
 	log_error("link %s: memory=hugetlb: there are not enough free huge "
 		  "pages of %s for size=%s; reserve %" PRIu64 " of them in "

@@ -14,4 +14,7 @@
  */
 int memory_open(const struct link_config *config);
 
+/** memory_huge_page() - the system's usual huge page size; 0 if it has none. */
+uint64_t memory_huge_page(void);
+
 #endif /* IVSHMEMD_MEMORY_H */
