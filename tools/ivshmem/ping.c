@@ -296,10 +296,10 @@ static enum exit_code listen_for_pings(const struct pingpong *pp,
 		complain("%s: %s", at->address, ring_error(ret));
 		return EXIT_FAILED;
 	}
-	if (interrupted)
+	if (interrupted || (service.answered && service.answered >= wish->count))
 		return EXIT_DONE;
-	return service.answered && service.answered >= wish->count ?
-	       EXIT_DONE : EXIT_FAILED;
+	complain("%s: no ping came in time", at->address);
+	return EXIT_FAILED;
 }
 
 /* The id that marks one's own outbox; false after a message. */
