@@ -5,8 +5,8 @@
 #include <linux/capability.h>
 #include <linux/compat.h>
 #include <linux/fs.h>
-#include <linux/mm.h>
 #include <linux/idr.h>
+#include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/poll.h>
 #include <linux/rculist.h>
@@ -25,76 +25,98 @@ static struct class ivshmem_class = {
 	.dev_groups = ivshmem_groups,
 };
 
-/* --- events -------------------------------------------------------------- */
+/* Events that are copied to user space at a time */
+#define IVSHMEM_BATCH	16
 
 static u64 ivshmem_file_unseen(struct ivshmem_file *file, u32 vector)
 {
-	/* A 64-bit cursor may be read torn on 32 bits: one look too many */
+	/* Without the lock a cursor may be torn on 32 bits: one look too many */
 	return atomic64_read(&file->ivd->vectors[vector].count) -
-	       READ_ONCE(file->seen[vector]);
+	       READ_ONCE(file->vectors[vector].seen);
 }
 
 static bool ivshmem_file_pending(struct ivshmem_file *file)
 {
 	unsigned int v;
 
-	for_each_set_bit(v, file->subscribed, file->ivd->nr_vectors)
+	for_each_set_bit(v, file->subscribed, file->ivd->nr_vectors) {
 		if (ivshmem_file_unseen(file, v))
 			return true;
+	}
 
 	return false;
 }
 
-/* Called with file->lock held; returns bytes, 0 when nothing is pending */
+/* Consumes up to @max events; returns how many */
+static unsigned int ivshmem_file_take(struct ivshmem_file *file,
+				      struct ivshmem_event_record *recs,
+				      unsigned int max)
+{
+	unsigned int n = 0, v;
+	u64 count;
+
+	spin_lock(&file->lock);
+	for_each_set_bit(v, file->subscribed, file->ivd->nr_vectors) {
+		count = ivshmem_file_unseen(file, v);
+		if (!count)
+			continue;
+		if (n == max)
+			break;
+		recs[n++] = (struct ivshmem_event_record) {
+			.vector = v,
+			.count = count,
+		};
+		WRITE_ONCE(file->vectors[v].seen,
+			   file->vectors[v].seen + count);
+	}
+	spin_unlock(&file->lock);
+
+	return n;
+}
+
+/* Events that could not be delivered are pending again */
+static void ivshmem_file_put_back(struct ivshmem_file *file,
+				  const struct ivshmem_event_record *recs,
+				  unsigned int n)
+{
+	struct ivshmem_cursor *cursor;
+
+	spin_lock(&file->lock);
+	while (n--) {
+		cursor = &file->vectors[recs[n].vector];
+		WRITE_ONCE(cursor->seen, cursor->seen - recs[n].count);
+	}
+	spin_unlock(&file->lock);
+}
+
+/* Returns bytes, 0 when nothing is pending */
 static ssize_t ivshmem_file_drain(struct ivshmem_file *file,
 				  struct iov_iter *to)
 {
-	struct ivshmem_event_record rec = {};
-	ssize_t done = 0;
-	unsigned int v;
+	struct ivshmem_event_record recs[IVSHMEM_BATCH];
+	size_t room, copied;
+	unsigned int n, done;
+	ssize_t total = 0;
 
-	for_each_set_bit(v, file->subscribed, file->ivd->nr_vectors) {
-		rec.vector = v;
-		rec.count = ivshmem_file_unseen(file, v);
-		if (!rec.count)
-			continue;
-		if (iov_iter_count(to) < sizeof(rec))
-			break;
-		if (copy_to_iter(&rec, sizeof(rec), to) != sizeof(rec))
-			return done ?: -EFAULT;
-		WRITE_ONCE(file->seen[v], file->seen[v] + rec.count);
-		done += sizeof(rec);
-	}
+	do {
+		room = iov_iter_count(to) / sizeof(recs[0]);
+		n = ivshmem_file_take(file, recs,
+				      min_t(size_t, room, IVSHMEM_BATCH));
+		copied = copy_to_iter(recs, n * sizeof(recs[0]), to);
+		done = copied / sizeof(recs[0]);
+		total += done * sizeof(recs[0]);
+		if (done < n) {
+			ivshmem_file_put_back(file, recs + done, n - done);
+			return total ?: -EFAULT;
+		}
+	} while (n == IVSHMEM_BATCH);
 
-	return done;
-}
-
-static ssize_t ivshmem_file_try_read(struct ivshmem_file *file,
-				     struct iov_iter *to, bool nowait)
-{
-	ssize_t ret;
-
-	if (READ_ONCE(file->ivd->dead))
-		return -ENODEV;
-
-	if (!nowait)
-		ret = mutex_lock_interruptible(&file->lock);
-	else
-		ret = mutex_trylock(&file->lock) ? 0 : -EAGAIN;
-	if (ret)
-		return ret;
-
-	ret = ivshmem_file_drain(file, to);
-	mutex_unlock(&file->lock);
-
-	return ret;
+	return total;
 }
 
 static ssize_t ivshmem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct ivshmem_file *file = iocb->ki_filp->private_data;
-	bool nowait = iocb->ki_flags & IOCB_NOWAIT;
-	bool nonblock = nowait || (iocb->ki_filp->f_flags & O_NONBLOCK);
 	struct ivshmem_device *ivd = file->ivd;
 	ssize_t ret;
 
@@ -104,10 +126,13 @@ static ssize_t ivshmem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		return -EINVAL;
 
 	for (;;) {
-		ret = ivshmem_file_try_read(file, to, nowait);
+		if (READ_ONCE(ivd->dead))
+			return -ENODEV;
+		ret = ivshmem_file_drain(file, to);
 		if (ret)
 			return ret;
-		if (nonblock)
+		if ((iocb->ki_flags & IOCB_NOWAIT) ||
+		    (iocb->ki_filp->f_flags & O_NONBLOCK))
 			return -EAGAIN;
 
 		ret = wait_event_interruptible(file->wait,
@@ -130,8 +155,6 @@ static __poll_t ivshmem_poll(struct file *filp, poll_table *wait)
 
 	return ivshmem_file_pending(file) ? EPOLLIN | EPOLLRDNORM : 0;
 }
-
-/* --- ioctl --------------------------------------------------------------- */
 
 /*
  * Copies an argument that begins with its size: at least @min bytes, all that
@@ -187,17 +210,27 @@ static void ivshmem_file_subscribe(struct ivshmem_file *file,
 	struct ivshmem_device *ivd = file->ivd;
 	unsigned int v;
 
-	mutex_lock(&file->lock);
+	spin_lock(&file->lock);
 	for (v = 0; v < ivd->nr_vectors; v++) {
 		if (!test_bit(v, vectors)) {
 			clear_bit(v, file->subscribed);
 		} else if (!test_bit(v, file->subscribed)) {
-			WRITE_ONCE(file->seen[v],
+			WRITE_ONCE(file->vectors[v].seen,
 				   atomic64_read(&ivd->vectors[v].count));
 			set_bit(v, file->subscribed);
 		}
 	}
-	mutex_unlock(&file->lock);
+	spin_unlock(&file->lock);
+
+	/*
+	 * An interrupt in between has counted, but has not seen the bit and so
+	 * has woken nobody.  Pairs with atomic64_inc_return() in
+	 * ivshmem_vector_fire().
+	 */
+	smp_mb();
+	if (ivshmem_file_pending(file))
+		wake_up_interruptible_poll(&file->wait,
+					   EPOLLIN | EPOLLRDNORM);
 }
 
 static int ivshmem_ioctl_subscribe(struct ivshmem_file *file,
@@ -253,19 +286,17 @@ static int ivshmem_ring_throttle(struct ivshmem_device *ivd, bool nonblock)
 	u64 wait;
 	int ret;
 
-	while ((wait = ivshmem_doorbell_admit(ivd))) {
-		if (nonblock)
-			return -EAGAIN;
-		ret = wait_event_interruptible_hrtimeout(ivd->gone_wait,
-							 READ_ONCE(ivd->dead),
-							 ns_to_ktime(wait));
-		if (!ret)
-			return -ENODEV;
-		if (ret != -ETIME)
-			return ret;
-	}
+	ret = ivshmem_doorbell_admit(ivd, nonblock, &wait);
+	if (ret || !wait)
+		return ret;
 
-	return 0;
+	ret = wait_event_interruptible_hrtimeout(ivd->gone_wait,
+						 READ_ONCE(ivd->dead),
+						 ns_to_ktime(wait));
+	if (!ret)
+		return -ENODEV;
+
+	return ret == -ETIME ? 0 : ret;
 }
 
 static int ivshmem_ioctl_ring(struct ivshmem_file *file, void __user *uarg,
@@ -324,27 +355,43 @@ static long ivshmem_ioctl(struct file *filp, unsigned int cmd,
 	}
 }
 
-/* --- files --------------------------------------------------------------- */
-
 static struct ivshmem_file *ivshmem_file_alloc(struct ivshmem_device *ivd)
 {
 	struct ivshmem_file *file;
 	u32 v;
 
-	file = kzalloc(struct_size(file, seen, ivd->nr_vectors),
+	file = kzalloc(struct_size(file, vectors, ivd->nr_vectors),
 		       GFP_KERNEL_ACCOUNT);
 	if (!file)
 		return NULL;
 
 	file->ivd = ivd;
 	init_waitqueue_head(&file->wait);
-	mutex_init(&file->lock);
-	file->privileged = capable(CAP_SYS_ADMIN);
+	spin_lock_init(&file->lock);
+	file->privileged = ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
 	bitmap_fill(file->subscribed, ivd->nr_vectors);
 	for (v = 0; v < ivd->nr_vectors; v++)
-		file->seen[v] = atomic64_read(&ivd->vectors[v].count);
+		file->vectors[v].seen = atomic64_read(&ivd->vectors[v].count);
 
 	return file;
+}
+
+/* Fails when too many files are open */
+static int ivshmem_file_publish(struct ivshmem_file *file)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	int ret = 0;
+
+	spin_lock(&ivd->files_lock);
+	if (ivd->nr_files < IVSHMEM_MAX_FILES) {
+		ivd->nr_files++;
+		list_add_tail_rcu(&file->node, &ivd->files);
+	} else {
+		ret = -EUSERS;
+	}
+	spin_unlock(&ivd->files_lock);
+
+	return ret;
 }
 
 static int ivshmem_open(struct inode *inode, struct file *filp)
@@ -362,19 +409,23 @@ static int ivshmem_open(struct inode *inode, struct file *filp)
 		return -ENOMEM;
 
 	ret = ivshmem_mmap_open(ivd, filp);
-	if (ret) {
-		kfree(file);
-		return ret;
-	}
+	if (ret)
+		goto err_free;
 
-	spin_lock(&ivd->files_lock);
-	list_add_tail_rcu(&file->node, &ivd->files);
-	spin_unlock(&ivd->files_lock);
+	ret = ivshmem_file_publish(file);
+	if (ret)
+		goto err_mmap;
 
 	filp->private_data = file;
 	/* io_uring polls instead of blocking a worker */
 	filp->f_mode |= FMODE_NOWAIT;
 	return stream_open(inode, filp);
+
+err_mmap:
+	ivshmem_mmap_close(ivd);
+err_free:
+	kfree(file);
+	return ret;
 }
 
 static int ivshmem_release(struct inode *inode, struct file *filp)
@@ -386,6 +437,7 @@ static int ivshmem_release(struct inode *inode, struct file *filp)
 
 	spin_lock(&ivd->files_lock);
 	list_del_rcu(&file->node);
+	ivd->nr_files--;
 	spin_unlock(&ivd->files_lock);
 
 	ivshmem_mmap_close(ivd);
@@ -412,8 +464,6 @@ static const struct file_operations ivshmem_fops = {
 	/* Aligns large mappings, so that huge pages fit */
 	.get_unmapped_area = thp_get_unmapped_area,
 };
-
-/* --- devices ------------------------------------------------------------- */
 
 static void ivshmem_device_release(struct device *dev)
 {
@@ -485,6 +535,4 @@ void ivshmem_chardev_unregister(void)
 {
 	class_unregister(&ivshmem_class);
 	unregister_chrdev_region(ivshmem_devt, MINORMASK + 1);
-	/* Unbound eventfds are still on their way */
-	rcu_barrier();
 }

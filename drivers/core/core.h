@@ -10,11 +10,13 @@
 #include <linux/cdev.h>
 #include <linux/device.h>
 #include <linux/list.h>
+#include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <linux/ivshmem.h>
 
@@ -27,8 +29,14 @@
 #define IVSHMEM_BAR_MSIX	1
 #define IVSHMEM_BAR_MEMORY	2
 
-/* Doorbells a second for all openers without CAP_SYS_ADMIN together */
-#define IVSHMEM_RING_RATE_DEFAULT	100000
+/* Doorbells and interrupts a second; see ring_rate and irq_rate */
+#define IVSHMEM_RATE_DEFAULT	100000
+
+/*
+ * Files that may be open at once.  The interrupt handler visits each of them,
+ * so there must be a bound that no user can move.
+ */
+#define IVSHMEM_MAX_FILES	512
 
 struct eventfd_ctx;
 struct seq_file;
@@ -40,8 +48,10 @@ struct seq_file;
  * @irq: Linux interrupt number
  * @count: interrupts since probe; only ever grows, so that each file can keep
  *	   its own cursor into it
- * @eventfds: &struct ivshmem_eventfd bound to it; RCU, changed under
- *	      &ivshmem_device.files_lock
+ * @window: jiffies at which the current window of the rate limit began; only
+ *	    the interrupt handler uses it
+ * @burst: interrupts in that window; likewise
+ * @unmask: ends a pause that the rate limit began
  * @name: in /proc/interrupts
  */
 struct ivshmem_vector {
@@ -49,7 +59,9 @@ struct ivshmem_vector {
 	u32 index;
 	int irq;
 	atomic64_t count;
-	struct list_head eventfds;
+	unsigned long window;
+	unsigned int burst;
+	struct delayed_work unmask;
 	char name[32];
 };
 
@@ -66,6 +78,8 @@ struct ivshmem_vector {
  *	  each use of the hardware, for writing to take it away.  Nests inside
  *	  mmap_lock (page faults), so user memory is never touched under it
  * @dead: the device is gone, or is going; never reset
+ * @kill_lock: makes concurrent ivshmem_device_kill() wait for each other; taken
+ *	       before @lock and @inode_lock
  * @gone_wait: for sleepers that only care for @dead
  * @regs: BAR 0
  * @mem: kernel mapping of the memory; on x86, unless @untracked, it also
@@ -79,10 +93,14 @@ struct ivshmem_vector {
  *	   their file was opened; NULL while no file is open
  * @inode_users: open files
  * @inode_lock: guards @inode and @inode_users
- * @nr_vectors: interrupts that the driver has; 0 on a plain device
- * @vectors: they
+ * @nr_vectors: number of @vectors; 0 on a plain device
+ * @nr_irqs: interrupts requested: @nr_vectors until they are given back
+ * @vectors: what peers can ring; stays until the last file is closed
  * @files: open files; RCU, changed under @files_lock
- * @files_lock: guards @files and the eventfd lists
+ * @nr_files: length of @files
+ * @files_lock: guards @files, @nr_files and the eventfds of each file
+ * @irq_rate: interrupts a second that a vector may raise, 0 for no limit
+ * @storms: times that a vector was masked because it rang more often
  * @ring_lock: guards @ring_due
  * @ring_rate: doorbells a second for the unprivileged, 0 for no limit
  * @ring_due: CLOCK_MONOTONIC ns at which the next doorbell of the unprivileged
@@ -101,6 +119,7 @@ struct ivshmem_device {
 
 	struct rw_semaphore lock;
 	bool dead;
+	struct mutex kill_lock;
 	wait_queue_head_t gone_wait;
 
 	void __iomem *regs;
@@ -115,9 +134,13 @@ struct ivshmem_device {
 	struct mutex inode_lock;
 
 	u32 nr_vectors;
+	u32 nr_irqs;
 	struct ivshmem_vector *vectors;
 	struct list_head files;
+	unsigned int nr_files;
 	spinlock_t files_lock;
+	unsigned int irq_rate;
+	atomic64_t storms;
 
 	spinlock_t ring_lock;
 	unsigned int ring_rate;
@@ -129,39 +152,46 @@ struct ivshmem_device {
 };
 
 /**
+ * struct ivshmem_cursor - what a file has of a vector
+ * @seen: the &ivshmem_vector.count up to which events were reported
+ * @eventfd: signalled at each interrupt, or NULL; RCU, changed under
+ *	     &ivshmem_device.files_lock
+ */
+struct ivshmem_cursor {
+	u64 seen;
+	struct ivshmem_eventfd __rcu *eventfd;
+};
+
+/**
  * struct ivshmem_file - one open of /dev/ivshmemN
  * @ivd: its device
  * @node: in &ivshmem_device.files
  * @rcu: frees it after the last interrupt that may have seen it
  * @wait: woken when a subscribed vector is rung, and when the device goes
- * @lock: guards @subscribed and @seen
+ * @lock: guards @subscribed and each @seen; user memory is not touched under it
  * @privileged: opened with CAP_SYS_ADMIN: not rate-limited
  * @subscribed: vectors that it is told of; the interrupt handler reads it
- *		without the lock and may wake once too often
- * @seen: per vector, the &ivshmem_vector.count that was reported
+ *		without the lock
+ * @vectors: one for each vector of the device
  */
 struct ivshmem_file {
 	struct ivshmem_device *ivd;
 	struct list_head node;
 	struct rcu_head rcu;
 	wait_queue_head_t wait;
-	struct mutex lock;
+	spinlock_t lock;
 	bool privileged;
 	DECLARE_BITMAP(subscribed, IVSHMEM_MAX_VECTORS);
-	u64 seen[];
+	struct ivshmem_cursor vectors[];
 };
 
 /**
  * struct ivshmem_eventfd - an eventfd that a file has bound to a vector
- * @node: in &ivshmem_vector.eventfds
  * @rcu: frees it after the last interrupt that may have seen it
- * @owner: the file, whose close ends the binding
  * @ctx: what is signalled
  */
 struct ivshmem_eventfd {
-	struct list_head node;
 	struct rcu_head rcu;
-	struct ivshmem_file *owner;
 	struct eventfd_ctx *ctx;
 };
 
@@ -183,14 +213,45 @@ int ivshmem_mmap_open(struct ivshmem_device *ivd, struct file *filp);
 void ivshmem_mmap_close(struct ivshmem_device *ivd);
 void ivshmem_mmap_revoke(struct ivshmem_device *ivd);
 int ivshmem_mmap(struct ivshmem_device *ivd, struct vm_area_struct *vma);
+unsigned long ivshmem_vma_pfn(struct vm_area_struct *vma, unsigned long addr);
+
+/* pat.c */
+#ifdef CONFIG_X86
+u32 ivshmem_cache_lookup(struct ivshmem_device *ivd);
+void *ivshmem_vmap_untracked(struct ivshmem_device *ivd);
+vm_fault_t ivshmem_insert_untracked(struct vm_area_struct *vma,
+				    unsigned long addr, unsigned long size);
+#else
+static inline u32 ivshmem_cache_lookup(struct ivshmem_device *ivd)
+{
+	/* arm64 has no range types that could overrule the request */
+	return IS_ENABLED(CONFIG_ARM64) ? ivd->cache_mode :
+					  IVSHMEM_CACHE_UNKNOWN;
+}
+
+static inline void *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
+{
+	return NULL;
+}
+
+static inline vm_fault_t
+ivshmem_insert_untracked(struct vm_area_struct *vma, unsigned long addr,
+			 unsigned long size)
+{
+	return VM_FAULT_SIGBUS;
+}
+#endif
 
 /* doorbell.c */
+int ivshmem_doorbell_register(void);
+void ivshmem_doorbell_unregister(void);
 int ivshmem_doorbell_init(struct ivshmem_device *ivd);
 void ivshmem_doorbell_exit(struct ivshmem_device *ivd);
 void ivshmem_doorbell_fire_all(struct ivshmem_device *ivd);
 void ivshmem_doorbell_hangup(struct ivshmem_device *ivd);
 int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector);
-u64 ivshmem_doorbell_admit(struct ivshmem_device *ivd);
+int ivshmem_doorbell_admit(struct ivshmem_device *ivd, bool nonblock,
+			   u64 *wait);
 int ivshmem_eventfd_bind(struct ivshmem_file *file, u32 vector, int fd);
 void ivshmem_eventfd_release(struct ivshmem_file *file);
 

@@ -25,8 +25,8 @@ static void ivshmem_show_files(struct seq_file *m, struct ivshmem_device *ivd)
 static void ivshmem_show_vectors(struct seq_file *m,
 				 struct ivshmem_device *ivd)
 {
-	struct ivshmem_eventfd *binding;
 	struct ivshmem_vector *vec;
+	struct ivshmem_file *file;
 	unsigned int bound;
 	u32 i;
 
@@ -34,8 +34,8 @@ static void ivshmem_show_vectors(struct seq_file *m,
 		vec = &ivd->vectors[i];
 		bound = 0;
 		rcu_read_lock();
-		list_for_each_entry_rcu(binding, &vec->eventfds, node)
-			bound++;
+		list_for_each_entry_rcu(file, &ivd->files, node)
+			bound += !!rcu_access_pointer(file->vectors[i].eventfd);
 		rcu_read_unlock();
 		seq_printf(m, "vector %u: irq %d count %lld eventfds %u\n", i,
 			   vec->irq, (s64)atomic64_read(&vec->count), bound);
@@ -55,6 +55,7 @@ static int state_show(struct seq_file *m, void *unused)
 	seq_printf(m, "mappings: %d\n", atomic_read(&ivd->mappings));
 	seq_printf(m, "rung: %lld\n", (s64)atomic64_read(&ivd->rung));
 	seq_printf(m, "throttled: %lld\n", (s64)atomic64_read(&ivd->throttled));
+	seq_printf(m, "storms: %lld\n", (s64)atomic64_read(&ivd->storms));
 	ivshmem_show_vectors(m, ivd);
 	ivshmem_show_files(m, ivd);
 	return 0;

@@ -6,49 +6,92 @@
 #include <linux/eventfd.h>
 #include <linux/interrupt.h>
 #include <linux/io.h>
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
-#include <linux/math64.h>
 #include <linux/pci.h>
 #include <linux/poll.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "core.h"
 #include "trace.h"
 
-/* --- being rung ---------------------------------------------------------- */
+/* Length of the windows over which the rate of interrupts is looked at */
+#define IVSHMEM_IRQ_WINDOW	max(HZ / 100, 1)
+
+static struct workqueue_struct *ivshmem_wq;
+
+static void ivshmem_file_fire(struct ivshmem_file *file, u32 vector)
+{
+	struct ivshmem_eventfd *binding;
+
+	/*
+	 * The full barrier in wq_has_sleeper() pairs with the one in
+	 * set_current_state() of a reader, or in poll_wait() of a poller, that
+	 * queues itself first and looks at the count then.
+	 */
+	if (test_bit(vector, file->subscribed) && wq_has_sleeper(&file->wait))
+		wake_up_interruptible_poll(&file->wait, EPOLLIN | EPOLLRDNORM);
+
+	binding = rcu_dereference(file->vectors[vector].eventfd);
+	if (binding)
+		eventfd_signal(binding->ctx);
+}
 
 static void ivshmem_vector_fire(struct ivshmem_vector *vec)
 {
 	struct ivshmem_device *ivd = vec->ivd;
-	struct ivshmem_eventfd *binding;
 	struct ivshmem_file *file;
 	u64 count;
 
-	/*
-	 * The count is raised before anybody is woken; the full barrier in
-	 * wq_has_sleeper() pairs with the one in set_current_state() (or in
-	 * poll_wait()) of a reader that queues itself, then looks at the count.
-	 */
+	/* Counted before anybody is woken; fully ordered */
 	count = atomic64_inc_return(&vec->count);
 	trace_ivshmem_irq(ivd->id, vec->index, count);
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(file, &ivd->files, node)
-		if (test_bit(vec->index, file->subscribed) &&
-		    wq_has_sleeper(&file->wait))
-			wake_up_interruptible_poll(&file->wait,
-						   EPOLLIN | EPOLLRDNORM);
-
-	list_for_each_entry_rcu(binding, &vec->eventfds, node)
-		eventfd_signal(binding->ctx);
+		ivshmem_file_fire(file, vec->index);
 	rcu_read_unlock();
+}
+
+/*
+ * A peer that rings without end would keep this CPU in the handler.  What
+ * arrives while the vector is off is delivered, as one, when it is on again.
+ */
+static void ivshmem_vector_limit(struct ivshmem_vector *vec)
+{
+	unsigned int rate = READ_ONCE(vec->ivd->irq_rate);
+
+	if (time_after_eq(jiffies, vec->window + IVSHMEM_IRQ_WINDOW)) {
+		vec->window = jiffies;
+		vec->burst = 0;
+	}
+
+	if (!rate || ++vec->burst <= rate / (HZ / IVSHMEM_IRQ_WINDOW))
+		return;
+
+	atomic64_inc(&vec->ivd->storms);
+	disable_irq_nosync(vec->irq);
+	queue_delayed_work(ivshmem_wq, &vec->unmask, IVSHMEM_IRQ_WINDOW);
+}
+
+static void ivshmem_vector_unmask(struct work_struct *work)
+{
+	struct ivshmem_vector *vec;
+
+	vec = container_of(to_delayed_work(work), struct ivshmem_vector,
+			   unmask);
+	enable_irq(vec->irq);
 }
 
 /* Any peer can ring at any rate and for no reason: only count and wake */
 static irqreturn_t ivshmem_irq(int irq, void *data)
 {
-	ivshmem_vector_fire(data);
+	struct ivshmem_vector *vec = data;
+
+	ivshmem_vector_fire(vec);
+	ivshmem_vector_limit(vec);
 	return IRQ_HANDLED;
 }
 
@@ -66,60 +109,77 @@ void ivshmem_doorbell_fire_all(struct ivshmem_device *ivd)
 		ivshmem_vector_fire(&ivd->vectors[i]);
 }
 
+static void ivshmem_file_hangup(struct ivshmem_file *file)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	struct ivshmem_eventfd *binding;
+	u32 i;
+
+	wake_up_all(&file->wait);
+
+	for (i = 0; i < ivd->nr_vectors; i++) {
+		binding = rcu_dereference_protected(file->vectors[i].eventfd,
+						    lockdep_is_held(&ivd->files_lock));
+		if (binding)
+			eventfd_signal(binding->ctx);
+	}
+}
+
 /**
  * ivshmem_doorbell_hangup() - wake everybody, the device is dead
  * @ivd: the device
+ *
+ * The lock orders it against ivshmem_eventfd_bind(), which either is seen here
+ * or sees that the device is dead.
  */
 void ivshmem_doorbell_hangup(struct ivshmem_device *ivd)
 {
-	struct ivshmem_eventfd *binding;
 	struct ivshmem_file *file;
-	u32 i;
 
 	wake_up_all(&ivd->gone_wait);
 
-	rcu_read_lock();
-	list_for_each_entry_rcu(file, &ivd->files, node)
-		wake_up_poll(&file->wait, EPOLLERR | EPOLLHUP);
-
-	for (i = 0; i < ivd->nr_vectors; i++)
-		list_for_each_entry_rcu(binding, &ivd->vectors[i].eventfds,
-					node)
-			eventfd_signal(binding->ctx);
-	rcu_read_unlock();
+	spin_lock(&ivd->files_lock);
+	list_for_each_entry(file, &ivd->files, node)
+		ivshmem_file_hangup(file);
+	spin_unlock(&ivd->files_lock);
 }
 
-static void ivshmem_free_irqs(struct ivshmem_device *ivd, u32 nr)
+static int ivshmem_request_irq(struct ivshmem_device *ivd, u32 index)
 {
-	while (nr--)
-		free_irq(ivd->vectors[nr].irq, &ivd->vectors[nr]);
-	pci_free_irq_vectors(ivd->pdev);
+	struct ivshmem_vector *vec = &ivd->vectors[index];
+
+	vec->ivd = ivd;
+	vec->index = index;
+	vec->window = jiffies;
+	vec->irq = pci_irq_vector(ivd->pdev, index);
+	INIT_DELAYED_WORK(&vec->unmask, ivshmem_vector_unmask);
+	snprintf(vec->name, sizeof(vec->name), "ivshmem%d-%u", ivd->id, index);
+
+	return request_irq(vec->irq, ivshmem_irq, 0, vec->name, vec);
 }
 
-static int ivshmem_request_irqs(struct ivshmem_device *ivd, u32 nr)
+/*
+ * A CPU has some 200 interrupts to give, and only now they are really taken.
+ * With fewer than the device has, peers can ring fewer vectors.
+ */
+static void ivshmem_request_irqs(struct ivshmem_device *ivd, u32 nr)
 {
-	struct ivshmem_vector *vec;
+	int ret = 0;
 	u32 i;
-	int ret;
 
 	for (i = 0; i < nr; i++) {
-		vec = &ivd->vectors[i];
-		vec->ivd = ivd;
-		vec->index = i;
-		INIT_LIST_HEAD(&vec->eventfds);
-		snprintf(vec->name, sizeof(vec->name), "ivshmem%d-%u", ivd->id,
-			 i);
-		vec->irq = pci_irq_vector(ivd->pdev, i);
-		ret = request_irq(vec->irq, ivshmem_irq, 0, vec->name, vec);
-		if (ret) {
-			ivshmem_free_irqs(ivd, i);
-			return dev_err_probe(&ivd->pdev->dev, ret,
-					     "cannot get interrupt of vector %u\n",
-					     i);
-		}
+		ret = ivshmem_request_irq(ivd, i);
+		if (ret)
+			break;
 	}
 
-	return 0;
+	if (ret)
+		dev_warn(&ivd->pdev->dev,
+			 "only %u of %u interrupts are available (%d): have peers use fewer vectors, or add a CPU\n",
+			 i, nr, ret);
+
+	ivd->nr_vectors = i;
+	ivd->nr_irqs = i;
 }
 
 /**
@@ -129,12 +189,12 @@ static int ivshmem_request_irqs(struct ivshmem_device *ivd, u32 nr)
  * Whether there are doorbells is decided by the MSI-X capability: an id of 0
  * means nothing.  Without any free interrupt the device works by polling.
  *
- * Return: 0 or a negative error; undone by ivshmem_doorbell_exit().
+ * Return: 0 or -ENOMEM; undone by ivshmem_doorbell_exit().
  */
 int ivshmem_doorbell_init(struct ivshmem_device *ivd)
 {
 	struct pci_dev *pdev = ivd->pdev;
-	int nr, ret;
+	int nr;
 
 	nr = pci_msix_vec_count(pdev);
 	if (nr <= 0)
@@ -157,11 +217,7 @@ int ivshmem_doorbell_init(struct ivshmem_device *ivd)
 		return -ENOMEM;
 	}
 
-	ret = ivshmem_request_irqs(ivd, nr);
-	if (ret)
-		return ret;
-
-	ivd->nr_vectors = nr;
+	ivshmem_request_irqs(ivd, nr);
 	return 0;
 }
 
@@ -170,48 +226,34 @@ int ivshmem_doorbell_init(struct ivshmem_device *ivd)
  * @ivd: the device
  *
  * Once it returns no handler runs.  The vectors themselves stay with the
- * device, because open files look at them.
+ * device, because open files look at them.  May be called more than once.
  */
 void ivshmem_doorbell_exit(struct ivshmem_device *ivd)
 {
-	if (ivd->nr_vectors)
-		ivshmem_free_irqs(ivd, ivd->nr_vectors);
+	struct ivshmem_vector *vec;
+
+	while (ivd->nr_irqs) {
+		vec = &ivd->vectors[--ivd->nr_irqs];
+		/* The handler may not begin another pause behind our back */
+		disable_irq(vec->irq);
+		cancel_delayed_work_sync(&vec->unmask);
+		free_irq(vec->irq, vec);
+	}
+	pci_free_irq_vectors(ivd->pdev);
 }
 
-/* --- eventfds ------------------------------------------------------------ */
-
-static struct ivshmem_eventfd *
-ivshmem_eventfd_find(struct ivshmem_file *file, struct ivshmem_vector *vec)
+static void ivshmem_eventfd_free(struct ivshmem_eventfd *binding)
 {
-	struct ivshmem_eventfd *binding;
-
-	lockdep_assert_held(&file->ivd->files_lock);
-
-	list_for_each_entry(binding, &vec->eventfds, node)
-		if (binding->owner == file)
-			return binding;
-
-	return NULL;
-}
-
-static void ivshmem_eventfd_free(struct rcu_head *rcu)
-{
-	struct ivshmem_eventfd *binding;
-
-	binding = container_of(rcu, struct ivshmem_eventfd, rcu);
 	eventfd_ctx_put(binding->ctx);
 	kfree(binding);
 }
 
-/* Called with files_lock held; an interrupt may still stand on the binding */
-static void ivshmem_eventfd_unlink(struct ivshmem_eventfd *binding)
+static void ivshmem_eventfd_free_rcu(struct rcu_head *rcu)
 {
-	list_del_rcu(&binding->node);
-	call_rcu(&binding->rcu, ivshmem_eventfd_free);
+	ivshmem_eventfd_free(container_of(rcu, struct ivshmem_eventfd, rcu));
 }
 
-static struct ivshmem_eventfd *ivshmem_eventfd_alloc(struct ivshmem_file *file,
-						     int fd)
+static struct ivshmem_eventfd *ivshmem_eventfd_alloc(int fd)
 {
 	struct ivshmem_eventfd *binding;
 	struct eventfd_ctx *ctx;
@@ -226,9 +268,23 @@ static struct ivshmem_eventfd *ivshmem_eventfd_alloc(struct ivshmem_file *file,
 		return ERR_PTR(-ENOMEM);
 	}
 
-	binding->owner = file;
 	binding->ctx = ctx;
 	return binding;
+}
+
+/* An interrupt may still stand on the old one */
+static struct ivshmem_eventfd *
+ivshmem_eventfd_replace(struct ivshmem_file *file, u32 vector,
+			struct ivshmem_eventfd *binding)
+{
+	struct ivshmem_eventfd *old;
+
+	old = rcu_replace_pointer(file->vectors[vector].eventfd, binding,
+				  lockdep_is_held(&file->ivd->files_lock));
+	if (old)
+		call_rcu(&old->rcu, ivshmem_eventfd_free_rcu);
+
+	return old;
 }
 
 /**
@@ -239,27 +295,31 @@ static struct ivshmem_eventfd *ivshmem_eventfd_alloc(struct ivshmem_file *file,
  *
  * Context: Process context; may sleep.
  * Return: 0, -ENOENT (nothing to unbind), -EBADF, -EINVAL (not an eventfd),
- * -ENOMEM.
+ * -ENOMEM, -ENODEV (device gone).
  */
 int ivshmem_eventfd_bind(struct ivshmem_file *file, u32 vector, int fd)
 {
-	struct ivshmem_eventfd *binding = NULL, *old;
+	struct ivshmem_eventfd *binding = NULL, *old = NULL;
 	struct ivshmem_device *ivd = file->ivd;
-	struct ivshmem_vector *vec = &ivd->vectors[vector];
+	bool dead;
 
 	if (fd != -1) {
-		binding = ivshmem_eventfd_alloc(file, fd);
+		binding = ivshmem_eventfd_alloc(fd);
 		if (IS_ERR(binding))
 			return PTR_ERR(binding);
 	}
 
 	spin_lock(&ivd->files_lock);
-	old = ivshmem_eventfd_find(file, vec);
-	if (old)
-		ivshmem_eventfd_unlink(old);
-	if (binding)
-		list_add_tail_rcu(&binding->node, &vec->eventfds);
+	dead = READ_ONCE(ivd->dead);
+	if (!dead)
+		old = ivshmem_eventfd_replace(file, vector, binding);
 	spin_unlock(&ivd->files_lock);
+
+	if (dead) {
+		if (binding)
+			ivshmem_eventfd_free(binding);
+		return -ENODEV;
+	}
 
 	return old || binding ? 0 : -ENOENT;
 }
@@ -271,19 +331,13 @@ int ivshmem_eventfd_bind(struct ivshmem_file *file, u32 vector, int fd)
 void ivshmem_eventfd_release(struct ivshmem_file *file)
 {
 	struct ivshmem_device *ivd = file->ivd;
-	struct ivshmem_eventfd *binding;
 	u32 i;
 
 	spin_lock(&ivd->files_lock);
-	for (i = 0; i < ivd->nr_vectors; i++) {
-		binding = ivshmem_eventfd_find(file, &ivd->vectors[i]);
-		if (binding)
-			ivshmem_eventfd_unlink(binding);
-	}
+	for (i = 0; i < ivd->nr_vectors; i++)
+		ivshmem_eventfd_replace(file, i, NULL);
 	spin_unlock(&ivd->files_lock);
 }
-
-/* --- ringing peers ------------------------------------------------------- */
 
 /**
  * ivshmem_doorbell_ring() - interrupt a peer
@@ -299,16 +353,17 @@ int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector)
 	int ret = 0;
 
 	down_read(&ivd->lock);
-	if (ivd->dead)
+	if (ivd->dead) {
 		ret = -ENODEV;
-	else if (!ivd->has_doorbell)
+	} else if (!ivd->has_doorbell) {
 		ret = -EOPNOTSUPP;
-	else
+	} else {
 		/*
 		 * writel() orders the caller's earlier stores before the
 		 * doorbell; the peer's interrupt entry is the other half.
 		 */
 		writel(peer << 16 | vector, ivd->regs + IVSHMEM_REG_DOORBELL);
+	}
 	up_read(&ivd->lock);
 	if (ret)
 		return ret;
@@ -319,34 +374,54 @@ int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector)
 }
 
 /**
- * ivshmem_doorbell_admit() - may an unprivileged caller ring now?
+ * ivshmem_doorbell_admit() - when may an unprivileged caller ring?
  * @ivd: the device, which has one limit for all of them
+ * @nonblock: the caller will not wait
+ * @wait: for how many nanoseconds the caller has to wait first
  *
  * The virtual scheduling form of a token bucket: @ring_due runs ahead of the
- * clock by one interval for each doorbell, and by 10 ms at most.
+ * clock by one interval for each doorbell, and by 10 ms before anybody waits.
+ * Who waits has its turn already, so that nobody can starve it.
  *
- * Return: 0 when admitted, else for how many nanoseconds to wait before asking
- * again.
+ * Return: 0, or -EAGAIN when @nonblock and there is no turn now.
  */
-u64 ivshmem_doorbell_admit(struct ivshmem_device *ivd)
+int ivshmem_doorbell_admit(struct ivshmem_device *ivd, bool nonblock,
+			   u64 *wait)
 {
 	const u64 burst = 10 * NSEC_PER_MSEC;
 	u64 now = ktime_get_ns();
 	unsigned int rate = READ_ONCE(ivd->ring_rate);
-	u64 wait = 0;
+	int ret = 0;
 
+	*wait = 0;
 	if (!rate)
 		return 0;
 
 	spin_lock(&ivd->ring_lock);
 	ivd->ring_due = max(ivd->ring_due, now);
 	if (ivd->ring_due - now > burst)
-		wait = ivd->ring_due - now - burst;
+		*wait = ivd->ring_due - now - burst;
+	if (*wait && nonblock)
+		ret = -EAGAIN;
 	else
-		ivd->ring_due += div_u64(NSEC_PER_SEC, rate);
+		ivd->ring_due += NSEC_PER_SEC / rate;
 	spin_unlock(&ivd->ring_lock);
 
-	if (wait)
+	if (*wait)
 		atomic64_inc(&ivd->throttled);
-	return wait;
+	return ret;
+}
+
+int ivshmem_doorbell_register(void)
+{
+	ivshmem_wq = alloc_workqueue("ivshmem", WQ_UNBOUND, 0);
+
+	return ivshmem_wq ? 0 : -ENOMEM;
+}
+
+void ivshmem_doorbell_unregister(void)
+{
+	destroy_workqueue(ivshmem_wq);
+	/* Eventfds that were unbound last may still be on their way */
+	rcu_barrier();
 }

@@ -10,9 +10,13 @@ static int __init ivshmem_init(void)
 {
 	int ret;
 
-	ret = ivshmem_chardev_register();
+	ret = ivshmem_doorbell_register();
 	if (ret)
 		return ret;
+
+	ret = ivshmem_chardev_register();
+	if (ret)
+		goto err_doorbell;
 
 	ivshmem_debugfs_register();
 
@@ -25,6 +29,8 @@ static int __init ivshmem_init(void)
 err_debugfs:
 	ivshmem_debugfs_unregister();
 	ivshmem_chardev_unregister();
+err_doorbell:
+	ivshmem_doorbell_unregister();
 	return ret;
 }
 module_init(ivshmem_init);
@@ -34,9 +40,9 @@ static void __exit ivshmem_exit(void)
 	ivshmem_pci_unregister();
 	ivshmem_debugfs_unregister();
 	ivshmem_chardev_unregister();
+	ivshmem_doorbell_unregister();
 }
 module_exit(ivshmem_exit);
 
 MODULE_DESCRIPTION("ivshmem: memory shared between virtual machines");
-MODULE_AUTHOR("ivshmem for Linux");
 MODULE_LICENSE("GPL");

@@ -5,11 +5,7 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/pci.h>
-#include <linux/slab.h>
 #include <linux/vmalloc.h>
-#ifdef CONFIG_X86
-#include <asm/pgtable.h>
-#endif
 
 #include "core.h"
 
@@ -26,58 +22,11 @@ const char *ivshmem_cache_name(u32 mode)
 	return ivshmem_cache_names[mode];
 }
 
-#ifdef CONFIG_X86
-/*
- * The page tables have the last word: a write-back request over a range that
- * the firmware's MTRRs call uncached, or that somebody else has mapped
- * otherwise, is granted as something slower.
- */
-static u32 ivshmem_cache_lookup(struct ivshmem_device *ivd)
-{
-	static const struct {
-		enum page_cache_mode pcm;
-		u32 mode;
-	} modes[] = {
-		{ _PAGE_CACHE_MODE_WB, IVSHMEM_CACHE_WB },
-		{ _PAGE_CACHE_MODE_WC, IVSHMEM_CACHE_WC },
-		{ _PAGE_CACHE_MODE_UC_MINUS, IVSHMEM_CACHE_UC },
-		{ _PAGE_CACHE_MODE_UC, IVSHMEM_CACHE_UC },
-		{ _PAGE_CACHE_MODE_WT, IVSHMEM_CACHE_WT },
-	};
-	unsigned int level, i;
-	unsigned long bits;
-	pgprot_t prot;
-	pte_t *pte;
-
-	pte = lookup_address((unsigned long)ivd->mem, &level);
-	if (!pte)
-		return IVSHMEM_CACHE_UNKNOWN;
-
-	prot = __pgprot(pte_val(*pte));
-	if (level != PG_LEVEL_4K)
-		prot = pgprot_large_2_4k(prot);
-	bits = pgprot_val(prot) & _PAGE_CACHE_MASK;
-
-	for (i = 0; i < ARRAY_SIZE(modes); i++)
-		if (bits == cachemode2protval(modes[i].pcm))
-			return modes[i].mode;
-
-	return IVSHMEM_CACHE_UNKNOWN;
-}
-#else
-static u32 ivshmem_cache_lookup(struct ivshmem_device *ivd)
-{
-	/* arm64 has no range types that could overrule the request */
-	return IS_ENABLED(CONFIG_ARM64) ? ivd->cache_mode :
-					  IVSHMEM_CACHE_UNKNOWN;
-}
-#endif
-
 /**
  * ivshmem_cache_effective() - how the memory really is cached
  * @ivd: the device
  *
- * That is what this kernel sees; a hypervisor may still overrule it.
+ * That is how this kernel maps it; MTRRs or a hypervisor may still overrule it.
  *
  * Context: Process context; may sleep.
  * Return: IVSHMEM_CACHE_*.
@@ -93,45 +42,6 @@ u32 ivshmem_cache_effective(struct ivshmem_device *ivd)
 
 	return mode;
 }
-
-/*
- * The PAT code grants a write-back request only where the firmware's MTRRs do
- * not say uncached, and they do say so of the PCI windows.  But no hypervisor
- * lets a guest's MTRRs govern its memory, while AMD's nested paging and arm64
- * honour the page tables: what that code grants, uncached, is what a program
- * really gets there, 10 to 100 times slower.  So the pages are mapped past it,
- * as i915 does with its apertures.  Where MTRRs do govern, a write-back entry
- * is harmless: uncached wins.  Nobody else can map the BAR another way, since
- * it is claimed exclusively.
- */
-#if defined(CONFIG_X86) && defined(CONFIG_VMAP_PFN)
-static void *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
-{
-	unsigned long first = PHYS_PFN(ivd->mem_start);
-	unsigned long nr = ivd->mem_size >> PAGE_SHIFT;
-	unsigned long *pfns, i;
-	void *mem;
-
-	/* Beside RAM, in one memory section with it: vmap_pfn() would warn */
-	if (pfn_valid(first) || pfn_valid(first + nr - 1))
-		return NULL;
-
-	pfns = kvmalloc_array(nr, sizeof(*pfns), GFP_KERNEL);
-	if (!pfns)
-		return NULL;
-	for (i = 0; i < nr; i++)
-		pfns[i] = first + i;
-
-	mem = vmap_pfn(pfns, nr, pgprot_decrypted(PAGE_KERNEL));
-	kvfree(pfns);
-	return mem;
-}
-#else
-static void *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
-{
-	return NULL;
-}
-#endif
 
 static void ivshmem_memory_unmap(struct ivshmem_device *ivd)
 {
@@ -199,7 +109,8 @@ static int ivshmem_memory_remap(struct ivshmem_device *ivd, u32 mode)
  * @mode: IVSHMEM_CACHE_WB, IVSHMEM_CACHE_WC or IVSHMEM_CACHE_UC
  *
  * Context: Process context; may sleep.
- * Return: 0, -EBUSY (somebody has it mapped), -ENODEV (device gone), -ENOMEM.
+ * Return: 0, -EBUSY (somebody has it mapped), -ENODEV (device gone), -ENOMEM
+ * (it stays, or is again, as it was).
  */
 int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode)
 {
@@ -238,7 +149,7 @@ int ivshmem_memory_init(struct ivshmem_device *ivd)
 	effective = ivshmem_cache_effective(ivd);
 	if (effective && effective != IVSHMEM_CACHE_WB)
 		dev_warn(&pdev->dev,
-			 "shared memory is mapped %s, not write-back, and will be slow: the kernel lacks CONFIG_VMAP_PFN, or BAR 2 lies beside RAM\n",
+			 "shared memory is mapped %s, not write-back, and will be slow: a program maps BAR 2 through sysfs, or the firmware's MTRRs call it uncached and this kernel lacks CONFIG_VMAP_PFN\n",
 			 ivshmem_cache_name(effective));
 	return 0;
 }

@@ -15,8 +15,6 @@
 #define IVSHMEM_FS_MAGIC	0x69767368	/* "ivsh" */
 #define IVSHMEM_FAULT_AROUND	(16 * PAGE_SIZE)
 
-/* --- one address space for all mappings ---------------------------------- */
-
 /*
  * Each device node, and there may be several of one device, has an address
  * space of its own.  For one call to find every mapping, files are given that
@@ -112,8 +110,6 @@ void ivshmem_mmap_revoke(struct ivshmem_device *ivd)
 	mutex_unlock(&ivd->inode_lock);
 }
 
-/* --- user mappings ------------------------------------------------------- */
-
 static void ivshmem_vm_open(struct vm_area_struct *vma)
 {
 	struct ivshmem_device *ivd = vma->vm_private_data;
@@ -128,9 +124,15 @@ static void ivshmem_vm_close(struct vm_area_struct *vma)
 	atomic_dec(&ivd->mappings);
 }
 
-/* Within the memory: checked at mmap, and VM_DONTEXPAND since */
-static unsigned long ivshmem_vma_pfn(struct vm_area_struct *vma,
-				     unsigned long addr)
+/**
+ * ivshmem_vma_pfn() - which page of the memory belongs at an address
+ * @vma: a mapping of the memory
+ * @addr: address within it
+ *
+ * Return: page frame number; within the memory, since that was checked at mmap
+ * and VM_DONTEXPAND keeps it so.
+ */
+unsigned long ivshmem_vma_pfn(struct vm_area_struct *vma, unsigned long addr)
 {
 	struct ivshmem_device *ivd = vma->vm_private_data;
 
@@ -138,57 +140,23 @@ static unsigned long ivshmem_vma_pfn(struct vm_area_struct *vma,
 	       ((addr - vma->vm_start) >> PAGE_SHIFT);
 }
 
-#ifdef CONFIG_X86
-static int ivshmem_set_pte(pte_t *pte, unsigned long addr, void *data)
-{
-	struct vm_area_struct *vma = data;
-	unsigned long pfn = ivshmem_vma_pfn(vma, addr);
-
-	set_pte_at(vma->vm_mm, addr, pte,
-		   pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot)));
-	return 0;
-}
-
-/* vmf_insert_pfn() would ask the PAT code; see ivshmem_vmap_untracked() */
-static vm_fault_t ivshmem_insert_untracked(struct vm_area_struct *vma,
-					   unsigned long addr)
-{
-	return apply_to_page_range(vma->vm_mm, addr, PAGE_SIZE,
-				   ivshmem_set_pte, vma) ?
-	       VM_FAULT_OOM : VM_FAULT_NOPAGE;
-}
-#else
-static vm_fault_t ivshmem_insert_untracked(struct vm_area_struct *vma,
-					   unsigned long addr)
-{
-	return VM_FAULT_SIGBUS;
-}
-#endif
-
-static vm_fault_t ivshmem_insert_page(struct vm_area_struct *vma,
-				      unsigned long addr)
-{
-	struct ivshmem_device *ivd = vma->vm_private_data;
-
-	if (ivd->untracked)
-		return ivshmem_insert_untracked(vma, addr);
-
-	return vmf_insert_pfn(vma, addr, ivshmem_vma_pfn(vma, addr));
-}
-
 /* Maps the page, and its neighbours while at it, as page caches do */
 static vm_fault_t ivshmem_insert_around(struct vm_area_struct *vma,
-					unsigned long addr)
+					unsigned long fault)
 {
-	unsigned long start = ALIGN_DOWN(addr, IVSHMEM_FAULT_AROUND);
+	unsigned long start = ALIGN_DOWN(fault, IVSHMEM_FAULT_AROUND);
 	unsigned long end = min(start + IVSHMEM_FAULT_AROUND, vma->vm_end);
-	vm_fault_t ret;
+	struct ivshmem_device *ivd = vma->vm_private_data;
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+	unsigned long addr;
 
-	ret = ivshmem_insert_page(vma, addr);
-	for (start = max(start, vma->vm_start);
-	     ret == VM_FAULT_NOPAGE && start < end; start += PAGE_SIZE)
-		if (start != addr)
-			ret = ivshmem_insert_page(vma, start);
+	start = max(start, vma->vm_start);
+	if (ivd->untracked)
+		return ivshmem_insert_untracked(vma, start, end - start);
+
+	for (addr = start; addr < end && ret == VM_FAULT_NOPAGE;
+	     addr += PAGE_SIZE)
+		ret = vmf_insert_pfn(vma, addr, ivshmem_vma_pfn(vma, addr));
 
 	return ret;
 }
@@ -196,18 +164,19 @@ static vm_fault_t ivshmem_insert_around(struct vm_area_struct *vma,
 static vm_fault_t ivshmem_insert_huge(struct vm_fault *vmf, unsigned long addr,
 				      unsigned int order)
 {
-	unsigned long pfn = ivshmem_vma_pfn(vmf->vma, addr);
 	struct ivshmem_device *ivd = vmf->vma->vm_private_data;
+	unsigned long pfn = ivshmem_vma_pfn(vmf->vma, addr);
+	bool __maybe_unused write = vmf->flags & FAULT_FLAG_WRITE;
 
 	if (ivd->untracked || !IS_ALIGNED(pfn, 1UL << order))
 		return VM_FAULT_FALLBACK;
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 	if (order == PMD_ORDER)
-		return vmf_insert_pfn_pmd(vmf, pfn, false);
+		return vmf_insert_pfn_pmd(vmf, pfn, write);
 #endif
 #ifdef CONFIG_ARCH_SUPPORTS_PUD_PFNMAP
 	if (order == PUD_ORDER)
-		return vmf_insert_pfn_pud(vmf, pfn, false);
+		return vmf_insert_pfn_pud(vmf, pfn, write);
 #endif
 	return VM_FAULT_FALLBACK;
 }
@@ -241,6 +210,32 @@ static vm_fault_t ivshmem_vm_fault(struct vm_fault *vmf)
 	return ivshmem_vm_huge_fault(vmf, 0);
 }
 
+/* For debuggers, through the mapping that is cached as everybody's is */
+static int ivshmem_vm_access(struct vm_area_struct *vma, unsigned long addr,
+			     void *buf, int len, int write)
+{
+	struct ivshmem_device *ivd = vma->vm_private_data;
+	void *mem;
+	int ret = -ENODEV;
+
+	if (write && !(vma->vm_flags & VM_WRITE))
+		return -EACCES;
+
+	down_read(&ivd->lock);
+	if (!ivd->dead && ivd->mem) {
+		mem = ivd->mem + (vma->vm_pgoff << PAGE_SHIFT) +
+		      (addr - vma->vm_start);
+		if (write)
+			memcpy(mem, buf, len);
+		else
+			memcpy(buf, mem, len);
+		ret = len;
+	}
+	up_read(&ivd->lock);
+
+	return ret;
+}
+
 static const struct vm_operations_struct ivshmem_vm_ops = {
 	.open = ivshmem_vm_open,
 	.close = ivshmem_vm_close,
@@ -253,9 +248,7 @@ static const struct vm_operations_struct ivshmem_vm_ops = {
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 	.huge_fault = ivshmem_vm_huge_fault,
 #endif
-#ifdef CONFIG_HAVE_IOREMAP_PROT
-	.access = generic_access_phys,	/* debuggers */
-#endif
+	.access = ivshmem_vm_access,
 };
 
 static pgprot_t ivshmem_vm_prot(struct ivshmem_device *ivd, pgprot_t prot)

@@ -23,22 +23,22 @@
  * From the return on no mapping, file or doorbell reaches the hardware.
  * Readers and pollers wake with an error; page faults raise SIGBUS.
  *
- * Context: Process context; may sleep.  May be called more than once.
+ * Context: Process context; may sleep.  May be called more than once, also at
+ * the same time: each call returns only when it is done.
  */
 void ivshmem_device_kill(struct ivshmem_device *ivd)
 {
-	bool was_dead;
+	mutex_lock(&ivd->kill_lock);
+	if (!ivd->dead) {
+		down_write(&ivd->lock);
+		WRITE_ONCE(ivd->dead, true);
+		up_write(&ivd->lock);
 
-	down_write(&ivd->lock);
-	was_dead = ivd->dead;
-	WRITE_ONCE(ivd->dead, true);
-	up_write(&ivd->lock);
-	if (was_dead)
-		return;
-
-	/* No fault inserts a page any more: the zap leaves none behind */
-	ivshmem_mmap_revoke(ivd);
-	ivshmem_doorbell_hangup(ivd);
+		/* No fault inserts a page any more: none is left behind */
+		ivshmem_mmap_revoke(ivd);
+		ivshmem_doorbell_hangup(ivd);
+	}
+	mutex_unlock(&ivd->kill_lock);
 }
 
 /**
@@ -116,24 +116,29 @@ static int ivshmem_check_bars(struct pci_dev *pdev)
 static struct ivshmem_device *ivshmem_device_alloc(struct pci_dev *pdev)
 {
 	struct ivshmem_device *ivd;
+	int ret;
 
 	ivd = kzalloc(sizeof(*ivd), GFP_KERNEL);
 	if (!ivd)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 
 	ivd->pdev = pdev;
 	ivd->revision = pdev->revision;
 	init_rwsem(&ivd->lock);
+	mutex_init(&ivd->kill_lock);
 	mutex_init(&ivd->inode_lock);
 	init_waitqueue_head(&ivd->gone_wait);
 	INIT_LIST_HEAD(&ivd->files);
 	spin_lock_init(&ivd->files_lock);
 	spin_lock_init(&ivd->ring_lock);
-	ivd->ring_rate = IVSHMEM_RING_RATE_DEFAULT;
-	if (ivshmem_chardev_init(ivd)) {
+	ivd->ring_rate = IVSHMEM_RATE_DEFAULT;
+	ivd->irq_rate = IVSHMEM_RATE_DEFAULT;
+	ret = ivshmem_chardev_init(ivd);
+	if (ret) {
 		kfree(ivd);
-		return NULL;
+		return ERR_PTR(ret);
 	}
+
 	return ivd;
 }
 
@@ -187,7 +192,8 @@ static int ivshmem_map_regs(struct ivshmem_device *ivd)
 
 	ivd->regs = pci_iomap(ivd->pdev, IVSHMEM_BAR_REGS, 0);
 	if (!ivd->regs)
-		return -ENOMEM;
+		return dev_err_probe(&ivd->pdev->dev, -ENOMEM,
+				     "cannot map the registers\n");
 
 	ret = ivshmem_wait_ready(ivd);
 	if (ret) {
@@ -210,8 +216,8 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 
 	ivd = ivshmem_device_alloc(pdev);
-	if (!ivd) {
-		ret = -ENOMEM;
+	if (IS_ERR(ivd)) {
+		ret = PTR_ERR(ivd);
 		goto err_disable;
 	}
 
@@ -239,6 +245,8 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return 0;
 
 err_doorbell:
+	/* A node made beforehand may have been opened for a moment */
+	ivshmem_device_kill(ivd);
 	ivshmem_doorbell_exit(ivd);
 err_memory:
 	ivshmem_memory_exit(ivd);
@@ -295,6 +303,30 @@ static int ivshmem_resume(struct device *dev)
 
 static DEFINE_SIMPLE_DEV_PM_OPS(ivshmem_pm_ops, NULL, ivshmem_resume);
 
+/*
+ * While the function is reset its registers read all ones, which must not be
+ * taken for its removal: whoever wants the hardware waits.
+ */
+static void ivshmem_reset_prepare(struct pci_dev *pdev)
+{
+	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
+
+	down_write(&ivd->lock);
+}
+
+static void ivshmem_reset_done(struct pci_dev *pdev)
+{
+	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
+
+	up_write(&ivd->lock);
+	ivshmem_doorbell_fire_all(ivd);
+}
+
+static const struct pci_error_handlers ivshmem_err_handlers = {
+	.reset_prepare = ivshmem_reset_prepare,
+	.reset_done = ivshmem_reset_done,
+};
+
 static const struct pci_device_id ivshmem_pci_ids[] = {
 	{ PCI_DEVICE(IVSHMEM_VENDOR_ID, IVSHMEM_DEVICE_ID) },
 	{ }
@@ -307,6 +339,7 @@ static struct pci_driver ivshmem_pci_driver = {
 	.probe = ivshmem_probe,
 	.remove = ivshmem_remove,
 	.shutdown = ivshmem_shutdown,
+	.err_handler = &ivshmem_err_handlers,
 	.driver.pm = pm_sleep_ptr(&ivshmem_pm_ops),
 };
 

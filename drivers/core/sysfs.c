@@ -6,6 +6,7 @@
 #include <linux/device.h>
 #include <linux/kstrtox.h>
 #include <linux/sysfs.h>
+#include <linux/time64.h>
 
 #include "core.h"
 
@@ -78,6 +79,22 @@ static ssize_t cache_mode_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(cache_mode);
 
+static ssize_t ivshmem_rate_store(unsigned int *rate, const char *buf,
+				  size_t count)
+{
+	unsigned int new;
+	int ret;
+
+	ret = kstrtouint(buf, 0, &new);
+	if (ret)
+		return ret;
+	if (new > NSEC_PER_SEC)
+		return -EINVAL;
+
+	WRITE_ONCE(*rate, new);
+	return count;
+}
+
 static ssize_t ring_rate_show(struct device *dev,
 			      struct device_attribute *attr, char *buf)
 {
@@ -88,17 +105,23 @@ static ssize_t ring_rate_store(struct device *dev,
 			       struct device_attribute *attr, const char *buf,
 			       size_t count)
 {
-	unsigned int rate;
-	int ret;
-
-	ret = kstrtouint(buf, 0, &rate);
-	if (ret)
-		return ret;
-
-	WRITE_ONCE(to_ivd(dev)->ring_rate, rate);
-	return count;
+	return ivshmem_rate_store(&to_ivd(dev)->ring_rate, buf, count);
 }
 static DEVICE_ATTR_RW(ring_rate);
+
+static ssize_t irq_rate_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	return sysfs_emit(buf, "%u\n", READ_ONCE(to_ivd(dev)->irq_rate));
+}
+
+static ssize_t irq_rate_store(struct device *dev,
+			      struct device_attribute *attr, const char *buf,
+			      size_t count)
+{
+	return ivshmem_rate_store(&to_ivd(dev)->irq_rate, buf, count);
+}
+static DEVICE_ATTR_RW(irq_rate);
 
 static struct attribute *ivshmem_attrs[] = {
 	&dev_attr_peer_id.attr,
@@ -107,6 +130,7 @@ static struct attribute *ivshmem_attrs[] = {
 	&dev_attr_revision.attr,
 	&dev_attr_cache_mode.attr,
 	&dev_attr_ring_rate.attr,
+	&dev_attr_irq_rate.attr,
 	NULL
 };
 

@@ -14,6 +14,8 @@
  *	Rights are those of the moment of open(2) and travel with the
  *	descriptor.  A new file is subscribed to every vector of the device and
  *	has seen no event yet: only doorbells from now on count.
+ *	Errors: ENXIO or ENODEV (device gone), EUSERS (512 files are open
+ *	already), ENOMEM.
  *
  * mmap(2)
  *	The offset is a byte offset into the shared memory, page-aligned; offset
@@ -21,8 +23,10 @@
  *	MAP_SHARED only, never executable.  Pages appear on first access.  When
  *	the device goes away every mapping is revoked: an access then raises
  *	SIGBUS.
- *	Errors: EINVAL (out of range, or MAP_PRIVATE), EPERM (PROT_EXEC),
- *	EACCES (writable mapping of a read-only file), ENODEV (device gone).
+ *	Errors: EINVAL (out of range, or MAP_PRIVATE), EPERM (PROT_EXEC, also
+ *	where the personality READ_IMPLIES_EXEC adds it), EACCES (writable
+ *	mapping of a read-only file), EOVERFLOW (offset plus length exceeds 64
+ *	bits), ENOMEM, ENODEV (device gone).
  *	The memory has no struct page: O_DIRECT I/O and registered buffers into
  *	it fail with EFAULT.
  *
@@ -34,7 +38,8 @@
  *	nothing is pending.
  *	Errors: EINVAL (buffer shorter than one record), EAGAIN (O_NONBLOCK and
  *	nothing pending), EINTR, ENODEV (device gone, and nothing pending is
- *	reported any more), EOPNOTSUPP (the device has no doorbells), EFAULT.
+ *	reported any more), EOPNOTSUPP (the device has no vectors), EFAULT (the
+ *	events stay pending).
  *
  * poll(2)
  *	EPOLLIN while a subscribed vector has events; EPOLLERR | EPOLLHUP once
@@ -42,8 +47,10 @@
  *
  * A doorbell is a hint that the memory changed.  Doorbells can be lost while
  * the receiver is being reset, and any peer can ring at any time.  After
- * system sleep every vector counts one event, because doorbells may have been
- * lost meanwhile.
+ * system sleep or a reset of the function every vector counts one event,
+ * because doorbells may have been lost meanwhile.  A vector that is rung more
+ * often than the sysfs attribute irq_rate allows rests for some milliseconds;
+ * what came meanwhile counts as one.
  */
 #ifndef _UAPI_LINUX_IVSHMEM_H
 #define _UAPI_LINUX_IVSHMEM_H
@@ -78,8 +85,8 @@
 /* &struct ivshmem_ioc_info.features */
 #define IVSHMEM_FEATURE_DOORBELL	(1U << 0) /* MSI-X and a doorbell */
 
-/* &struct ivshmem_ioc_info.cache_mode: how this kernel really maps the memory */
-#define IVSHMEM_CACHE_UNKNOWN		0 /* this architecture cannot tell */
+/* &struct ivshmem_ioc_info.cache_mode: what the page tables say */
+#define IVSHMEM_CACHE_UNKNOWN		0 /* cannot be told here */
 #define IVSHMEM_CACHE_WB		1 /* write-back, what it should be */
 #define IVSHMEM_CACHE_WT		2 /* write-through */
 #define IVSHMEM_CACHE_WC		3 /* write-combining */
@@ -95,7 +102,7 @@
  * @peer_id:     out: own id (IVPosition), 0 to 65535.  Without
  *               IVSHMEM_FEATURE_DOORBELL it is 0 and means nothing
  * @vectors:     out: vectors on which this device can be interrupted, 0 to 256
- * @cache_mode:  out: IVSHMEM_CACHE_*, the effective one
+ * @cache_mode:  out: IVSHMEM_CACHE_*, as granted, whatever was asked for
  * @revision:    out: PCI revision of the device, 0 or 1
  * @reserved:    in: 0; out: 0
  *
@@ -128,7 +135,7 @@ struct ivshmem_ioc_info {
  * starts with none.
  *
  * Errors: the common ones; EINVAL (a vector that the device does not have),
- * EOPNOTSUPP (no doorbells), EBADF (file not open for reading).
+ * EOPNOTSUPP (no vectors), EBADF (file not open for reading).
  */
 struct ivshmem_ioc_subscribe {
 	__u32 size;
@@ -146,12 +153,13 @@ struct ivshmem_ioc_subscribe {
  *
  * A file binds at most one eventfd to each vector; a new one takes the place
  * of the old one.  Bindings are independent of subscriptions and end with the
- * last close of the file.  When the device goes away the bound eventfds are
- * signalled one last time, so that waiters look.
+ * file, that is with its last descriptor and its last mapping.  When the
+ * device goes away the bound eventfds are signalled once more, so that waiters
+ * look.
  *
  * Errors: the common ones; EINVAL (vector out of range, fd is not an eventfd),
  * EBADF (fd is not open, or file not open for reading), ENOENT (nothing to
- * unbind), EOPNOTSUPP (no doorbells), ENOMEM.
+ * unbind), EOPNOTSUPP (no vectors), ENOMEM.
  */
 struct ivshmem_ioc_eventfd {
 	__u32 size;
@@ -172,8 +180,8 @@ struct ivshmem_ioc_eventfd {
  * nor whether it has that vector: a doorbell to nobody succeeds.
  *
  * Files opened without CAP_SYS_ADMIN share the device's rate limit (the sysfs
- * attribute ring_rate): beyond it the call waits, or fails with EAGAIN when
- * the file is O_NONBLOCK.
+ * attribute ring_rate): beyond it the call waits for its turn, or fails with
+ * EAGAIN when the file is O_NONBLOCK.
  *
  * Errors: the common ones; EINVAL (peer or vector out of range), EOPNOTSUPP
  * (no doorbells), EBADF (file not open for writing), EAGAIN, EINTR.
