@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .base import CannotRun, Finding, Outcome, check, count, located, need, run_tool
+from .memory import Memory
 from .tree import Tree
 
 PUBLIC = ("include/", "lib/include/")
@@ -55,11 +56,15 @@ def _database(tree: Tree) -> Path:
 
 
 def _compiled(tree: Tree, database: Path) -> list[str]:
-    """Sources of the tree that the build compiles."""
+    """Sources that the build compiles, but for tests.
+
+    Those do wrong things on purpose, and are judged by being run.
+    """
     commands = json.loads((database / "compile_commands.json").read_text())
     paths = {os.path.relpath(os.path.normpath(os.path.join(c["directory"], c["file"])),
                              tree.root) for c in commands}
-    return [name for name in tree.user_c if name in paths]
+    return [name for name in tree.user_c
+            if name in paths and "tests" not in Path(name).parts]
 
 
 @check("clang-tidy", "clang-tidy finds nothing in user space (.clang-tidy says what)")
@@ -70,11 +75,19 @@ def clang_tidy(tree: Tree) -> Outcome:
     program = need("clang-tidy")
     database = _database(tree)
     names = _compiled(tree, database)
+    version = subprocess.run([program, "--version"], stdout=subprocess.PIPE, check=True)
+    memory = Memory(tree, "clang-tidy", version.stdout, Path(__file__).read_bytes(),
+                    (database / "compile_commands.json").read_bytes(),
+                    *(tree.text(n) for n in tree.files
+                      if n.endswith((".h", ".clang-tidy"))))
 
     def tidy(name: str) -> list[Finding]:
-        return run_tool([program, "-p", database, "--quiet",
-                         # What only gcc knows.
-                         "--extra-arg=-Wno-unknown-warning-option", name], tree, parse)
+        found = run_tool([program, "-p", database, "--quiet",
+                          # What only gcc knows.
+                          "--extra-arg=-Wno-unknown-warning-option", name], tree, parse)
+        if not found:
+            memory.remember([name])
+        return found
 
     def parse(output: str, root: Path) -> list[Finding]:
         # Some paths are relative to where the compiler would run.
@@ -84,7 +97,7 @@ def clang_tidy(tree: Tree) -> Outcome:
                 for f in located(output, root) if f.text.startswith(("error:", "warning:"))]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        findings = [f for result in pool.map(tidy, names) for f in result]
+        findings = [f for result in pool.map(tidy, memory.unknown(names)) for f in result]
     return Outcome(count(names), list(dict.fromkeys(findings)))
 
 
@@ -100,13 +113,14 @@ def cppcheck(tree: Tree) -> Outcome:
         return Outcome("0 files")
     program = need("cppcheck")
     database = _database(tree)
+    names = _compiled(tree, database)
 
     def parse(output: str, root: Path) -> list[Finding]:
-        return [f for f in located(output, root)
-                if f.text.endswith(tuple(f"[{leak}]" for leak in LEAKS))]
+        return [f for f in located(output, root) if f.path in names
+                and f.text.endswith(tuple(f"[{leak}]" for leak in LEAKS))]
 
     findings = run_tool(
         [program, f"--project={database}/compile_commands.json", "--quiet",
          "--library=posix", "--library=gnu", "--inline-suppr",
          "--template={file}:{line}: {severity}: {message} [{id}]"], tree, parse)
-    return Outcome(count(_compiled(tree, database)), findings)
+    return Outcome(count(names), findings)

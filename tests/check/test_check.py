@@ -247,6 +247,21 @@ def test_permitted_layers(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+def test_memory_of_clean_files_hides_nothing(tmp_path):
+    """What was found clean before is looked at again once it, or a header, changes."""
+    plant(tmp_path, SOUND)
+    slow = ("--tree", tmp_path, "clang-tidy", "checkpatch")
+    assert run_check(*slow).returncode == 0
+    name, text, said = WRONG["checkpatch"]
+    plant(tmp_path, {name: text, "lib/include/frobnicate.h":
+                     SOUND["lib/include/frobnicate.h"].replace('"frob"', "(*(char **)0)")})
+    for _ in range(2):
+        done = run_check(*slow)
+        assert re.search(r"tools/frob\.c:\d+: error: Dereference of null", done.stdout)
+        assert re.search(said, done.stdout)
+    assert run_check("--tree", plant(tmp_path, SOUND), *slow[2:]).returncode == 0
+
+
 def test_missing_tool_is_no_success(tmp_path):
     """Without its tool a check fails and says what to install."""
     done = run_check("--tree", plant(tmp_path, SOUND), "shell", PATH="/nonexistent")
