@@ -128,8 +128,7 @@ static void test_counts_are_exact(void **state)
  */
 static void test_burst(void **state)
 {
-	int fd = device_open(O_RDWR), other = device_open(O_RDONLY);
-	int end = observe(1);
+	int fd = device_open(O_RDWR), other = device_open(O_RDONLY), end;
 	uint64_t a[IVSHMEM_MAX_VECTORS] = { 0 };
 	uint64_t b[IVSHMEM_MAX_VECTORS] = { 0 };
 	struct pollfd p[2] = { { fd, POLLIN, 0 }, { other, POLLIN, 0 } };
@@ -137,6 +136,7 @@ static void test_burst(void **state)
 
 	(void)state;
 	need_vectors(2);
+	end = observe(1);
 	for (i = 0; i < 1000; i++)
 		assert_int_equal(device_ring(fd, device_facts.peer_id, 0), 0);
 	ring_self_through(end, 1);
@@ -359,10 +359,11 @@ static void test_poll(void **state)
 /* A vector that is not in the set makes nothing readable. */
 static void test_poll_of_other_vector(void **state)
 {
-	int fd = device_open(O_RDONLY), observer = observe(1);
+	int fd = device_open(O_RDONLY), observer;
 
 	(void)state;
 	need_vectors(2);
+	observer = observe(1);
 	subscribe_to(fd, 0);
 	ring_self_through(observer, 1);
 	assert_int_equal(ready(fd), 0);

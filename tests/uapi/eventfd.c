@@ -63,11 +63,12 @@ static void test_counts_interrupts(void **state)
 /* Each vector has its own eventfd; one may serve several. */
 static void test_vectors_are_separate(void **state)
 {
-	int fd = device_open(O_RDONLY), zero = observe(0), one = observe(1);
+	int fd = device_open(O_RDONLY), zero = observe(0), one;
 	int a = new_eventfd(), b = new_eventfd();
 
 	(void)state;
 	need_vectors(2);
+	one = observe(1);
 	assert_int_equal(device_bind(fd, 0, a), 0);
 	assert_int_equal(device_bind(fd, 1, b), 0);
 	ring_self_through(zero, 0);
@@ -216,8 +217,8 @@ static void test_eventfd_is_held(void **state)
 }
 
 /*
- * Bindings end with the last close of the file: a dup(2) of it keeps them, and
- * the eventfd outlives them.
+ * Bindings end with the file, that is with its last descriptor: a dup(2) of it
+ * keeps them, and the eventfd outlives them.
  */
 static void test_binding_ends_with_last_close(void **state)
 {
@@ -237,6 +238,27 @@ static void test_binding_ends_with_last_close(void **state)
 	assert_int_equal(counted(efd), 0);
 	assert_int_equal(eventfd_write(efd, 7), 0);
 	assert_int_equal(counted(efd), 7);
+	close(efd);
+	close(observer);
+}
+
+/* A mapping is use of the file, too: bindings end with it at the latest. */
+static void test_binding_lives_with_a_mapping(void **state)
+{
+	int fd = device_open(O_RDONLY), observer = observe(0);
+	int efd = new_eventfd();
+	char *p = device_map(fd, 4096, 0, PROT_READ);
+
+	(void)state;
+	assert_int_equal(device_bind(fd, 0, efd), 0);
+	close(fd);
+	ring_self_through(observer, 0);
+	wait_for(efd, POLLIN);
+
+	munmap(p, 4096);
+	counted(efd);
+	ring_self_through(observer, 0);
+	assert_int_equal(counted(efd), 0);
 	close(efd);
 	close(observer);
 }
@@ -375,6 +397,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(test_refused_rebind, settle),
 		cmocka_unit_test_setup(test_eventfd_is_held, settle),
 		cmocka_unit_test_setup(test_binding_ends_with_last_close,
+				       settle),
+		cmocka_unit_test_setup(test_binding_lives_with_a_mapping,
 				       settle),
 		cmocka_unit_test_setup(test_binding_lives_in_a_child, settle),
 		cmocka_unit_test_setup(test_files_are_independent, settle),

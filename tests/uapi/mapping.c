@@ -7,7 +7,9 @@
 
 #include <liburing.h>
 #include <signal.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -194,6 +196,24 @@ static void test_never_executable(void **state)
 		munmap(a, page);
 		close(f);
 	}
+}
+
+/* EPERM also where the personality READ_IMPLIES_EXEC adds PROT_EXEC. */
+static void test_old_personality(void **state)
+{
+	struct statvfs place;
+	int before;
+	void *p;
+
+	(void)state;
+	assert_int_equal(fstatvfs(fd, &place), 0);
+	if (place.f_flag & ST_NOEXEC)
+		skip();
+	before = personality(READ_IMPLIES_EXEC);
+	assert_true(before >= 0);
+	p = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
+	personality(before);
+	assert_fails(p, EPERM);
 }
 
 /* A writable descriptor's read-only mapping may become writable. */
@@ -487,6 +507,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_outlives_the_file),
 		cmocka_unit_test(test_read_only_stays),
 		cmocka_unit_test(test_never_executable),
+		cmocka_unit_test(test_old_personality),
 		cmocka_unit_test(test_writable_file_may_upgrade),
 		cmocka_unit_test(test_cannot_grow),
 		cmocka_unit_test(test_may_move_and_shrink),

@@ -112,6 +112,28 @@ static void test_many_files(void **state)
 	close(observer);
 }
 
+/* EUSERS (512 files are open already); one that is closed makes room. */
+static void test_too_many_files(void **state)
+{
+	static int files[513];
+	unsigned int i, opened = 0;
+
+	(void)state;
+	while (opened < ARRAY_SIZE(files)) {
+		files[opened] = open(device_path, O_RDONLY | O_CLOEXEC);
+		if (files[opened] < 0)
+			break;
+		opened++;
+	}
+	assert_int_equal(errno, EUSERS);
+	assert_int_equal(opened, 512);
+	assert_fails(open(device_path, O_RDWR | O_CLOEXEC), EUSERS);
+	close(files[0]);
+	files[0] = device_open(O_RDWR);
+	for (i = 0; i < opened; i++)
+		close(files[i]);
+}
+
 /* A field of /proc/meminfo, in KiB. */
 static long memory_in_use(const char *field)
 {
@@ -175,6 +197,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_many_threads_one_file, settle),
 		cmocka_unit_test_setup(test_many_files, settle),
+		cmocka_unit_test(test_too_many_files),
 		cmocka_unit_test_setup(test_slow_reader, settle),
 	};
 
