@@ -19,6 +19,10 @@
 #define PLACES		"/{extra,updates,updates/dkms,weak-updates," \
 			"kernel/drivers/*}/ivshmem.ko*"
 
+#define BUILD_REMEDY	"build it for this kernel: make modules " \
+			"KDIR=/lib/modules/%s/build, or with DKMS: dkms " \
+			"autoinstall -k %s"
+
 extern char **environ;
 
 /* First line that `modinfo -F vermagic` prints. */
@@ -87,10 +91,25 @@ static bool built_for(const char *file, char *release, size_t size)
 	return true;
 }
 
+/*
+ * Whether a module for one kernel may load in the other.  Between releases of
+ * a series (the "6.1" of "6.1.0-13-amd64") a distribution keeps most kernel
+ * interfaces, and the kernel checks those that the module uses.
+ */
+static bool same_series(const char *one, const char *other)
+{
+	size_t n = strcspn(one, ".");
+
+	n += one[n] == '.';
+	n += strcspn(one + n, ".-");
+	return !strncmp(one, other, n + (one[n] != '\0'));
+}
+
 static void examine_file(struct findings *findings, const char *file,
 			 const char *kernel)
 {
 	char release[128], remedy[512];
+	bool close;
 
 	if (access(file, R_OK)) {
 		found(findings, VERDICT_FAIL, "module", file,
@@ -103,17 +122,16 @@ static void examine_file(struct findings *findings, const char *file,
 		      "build it again: make modules", "not a kernel module");
 		return;
 	}
-	if (strcmp(release, kernel)) {
-		snprintf(remedy, sizeof(remedy), "build it for this kernel: "
-			 "make modules KERNEL=%s, or with DKMS: dkms "
-			 "autoinstall -k %s", kernel, kernel);
-		found(findings, VERDICT_FAIL, "module", file, remedy,
-		      "built for kernel %s, but this one is %s", release,
-		      kernel);
+	if (!strcmp(release, kernel)) {
+		found(findings, VERDICT_OK, "module", file, NULL,
+		      "built for this kernel, %s", kernel);
 		return;
 	}
-	found(findings, VERDICT_OK, "module", file, NULL,
-	      "built for this kernel, %s", kernel);
+	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel, kernel);
+	close = same_series(release, kernel);
+	found(findings, close ? VERDICT_WARN : VERDICT_FAIL, "module", file,
+	      remedy, "built for kernel %s, but this one is %s%s", release,
+	      kernel, close ? ", which may refuse it" : "");
 }
 
 /* Modules that are installed, but not where this kernel looks. */
@@ -136,9 +154,7 @@ static bool examine_others(struct findings *findings, const char *kernel)
 						 release);
 	}
 	globfree(&files);
-	snprintf(remedy, sizeof(remedy), "build it for this kernel: make "
-		 "modules KERNEL=%s, or with DKMS: dkms autoinstall -k %s",
-		 kernel, kernel);
+	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel, kernel);
 	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER, remedy,
 	      "installed for kernel %s, but this one is %s", releases, kernel);
 	return true;
