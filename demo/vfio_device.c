@@ -7,7 +7,7 @@
  * vfio-pci bound to it; descriptors of container, group and device; BAR0 (the
  * registers) and BAR2 (the shared memory) mapped; bus mastering, without which
  * no interrupt leaves the device; an eventfd for each MSI-X vector.  Then a
- * doorbell is a store to BAR0, and being rung is a poll(2) and a read(2).
+ * doorbell is a store to BAR0, and being rung is an epoll_wait(2) and a read(2).
  *
  * What it costs, compared with the driver: one process owns the whole device,
  * and root has to hand it over.  VFIO maps the memory uncached; processors
@@ -24,6 +24,7 @@
 #include <linux/vfio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -210,18 +211,36 @@ static bool map_bar(struct vfio_device *device, unsigned int index, struct bar *
 	return true;
 }
 
+static bool make_eventfds(struct vfio_device *device, unsigned int count)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int fd;
+
+	device->epoll = epoll_create1(EPOLL_CLOEXEC);
+	while (device->epoll >= 0 && device->vectors < count) {
+		fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (fd < 0)
+			return false;
+		event.data.fd = fd;
+		device->eventfds[device->vectors++] = fd;
+		if (epoll_ctl(device->epoll, EPOLL_CTL_ADD, fd, &event))
+			return false;
+	}
+	return device->epoll >= 0;
+}
+
 /* Gives each vector its eventfd, all by one call. */
 static bool connect_vectors(struct vfio_device *device)
 {
-	char buffer[sizeof(struct vfio_irq_set) +
-		    VFIO_DEVICE_MAX_VECTORS * sizeof(int32_t)]
-		__attribute__((aligned(__alignof__(struct vfio_irq_set))));
-	struct vfio_irq_set *set = (struct vfio_irq_set *)buffer;
 	struct vfio_irq_info info = {
 		.argsz = sizeof(info),
 		.index = VFIO_PCI_MSIX_IRQ_INDEX,
 	};
-	int32_t fd;
+	union {
+		struct vfio_irq_set set;
+		char room[sizeof(struct vfio_irq_set) +
+			  sizeof(device->eventfds)];
+	} irqs;
 
 	if (ioctl(device->fd, VFIO_DEVICE_GET_IRQ_INFO, &info) ||
 	    !info.count) {
@@ -232,23 +251,20 @@ static bool connect_vectors(struct vfio_device *device)
 	}
 	if (info.count > VFIO_DEVICE_MAX_VECTORS)
 		info.count = VFIO_DEVICE_MAX_VECTORS;
-	for (; device->vectors < info.count; device->vectors++) {
-		fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (fd < 0)
-			goto failed;
-		device->rung[device->vectors].fd = fd;
-		device->rung[device->vectors].events = POLLIN;
-		memcpy(set->data + device->vectors * sizeof(fd), &fd,
-		       sizeof(fd));
+	irqs.set = (struct vfio_irq_set) {
+		.argsz = sizeof(irqs),
+		.flags = VFIO_IRQ_SET_DATA_EVENTFD |
+			 VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = VFIO_PCI_MSIX_IRQ_INDEX,
+		.start = 0,
+		.count = info.count,
+	};
+	if (make_eventfds(device, info.count)) {
+		memcpy(irqs.set.data, device->eventfds,
+		       info.count * sizeof(device->eventfds[0]));
+		if (!ioctl(device->fd, VFIO_DEVICE_SET_IRQS, &irqs))
+			return true;
 	}
-	set->argsz = (uint32_t)(sizeof(*set) + info.count * sizeof(fd));
-	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-	set->index = VFIO_PCI_MSIX_IRQ_INDEX;
-	set->start = 0;
-	set->count = info.count;
-	if (!ioctl(device->fd, VFIO_DEVICE_SET_IRQS, set))
-		return true;
-failed:
 	complain("%s: connecting %u vectors to eventfds: %s", device->address,
 		 info.count, strerror(errno));
 	return false;
@@ -263,6 +279,7 @@ bool vfio_device_open(struct vfio_device *device, const char *address)
 	device->container = -1;
 	device->group = -1;
 	device->fd = -1;
+	device->epoll = -1;
 	if (!find_group(address, group) || !open_container(device) ||
 	    !open_group(device, group))
 		return false;
@@ -281,7 +298,8 @@ bool vfio_device_open(struct vfio_device *device, const char *address)
 /* The last close of the device's descriptor turns its interrupts off. */
 void vfio_device_close(struct vfio_device *device)
 {
-	const int fds[] = { device->fd, device->group, device->container };
+	const int fds[] = { device->fd, device->group, device->container,
+			    device->epoll };
 	unsigned int i;
 
 	if (device->memory.base)
@@ -292,7 +310,7 @@ void vfio_device_close(struct vfio_device *device)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	for (i = 0; i < device->vectors; i++)
-		close(device->rung[i].fd);
+		close(device->eventfds[i]);
 }
 
 static volatile uint32_t *find_register(const struct vfio_device *device,
@@ -316,17 +334,16 @@ void vfio_device_ring(struct vfio_device *device, uint32_t peer,
 
 int vfio_device_wait(struct vfio_device *device, int timeout_ms)
 {
+	struct epoll_event events[16];
 	uint64_t interrupts;
-	unsigned int i;
-	int ret;
+	int i, n;
 
-	ret = poll(device->rung, device->vectors, timeout_ms);
-	if (ret < 0)
+	n = epoll_wait(device->epoll, events, 16, timeout_ms);
+	if (n < 0)
 		return -errno;
-	for (i = 0; i < device->vectors; i++)
-		if (device->rung[i].revents &&
-		    read(device->rung[i].fd, &interrupts,
+	for (i = 0; i < n; i++)
+		if (read(events[i].data.fd, &interrupts,
 			 sizeof(interrupts)) < 0 && errno != EAGAIN)
 			return -errno;
-	return ret > 0;
+	return n > 0;
 }

@@ -6,7 +6,6 @@
 #ifndef VFIO_DEVICE_H
 #define VFIO_DEVICE_H
 
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,7 +26,8 @@ struct bar {
  * @registers: BAR0
  * @memory:    BAR2, the shared memory
  * @vectors:   number of MSI-X vectors
- * @rung:      the eventfd of each vector, ready for poll(2)
+ * @eventfds:  one for each vector
+ * @epoll:     readable when an eventfd is; also for the caller's own loop
  */
 struct vfio_device {
 	const char *address;
@@ -37,7 +37,8 @@ struct vfio_device {
 	struct bar registers;
 	struct bar memory;
 	unsigned int vectors;
-	struct pollfd rung[VFIO_DEVICE_MAX_VECTORS];
+	int32_t eventfds[VFIO_DEVICE_MAX_VECTORS];
+	int epoll;
 };
 
 /** complain() - "vfio-ping: ", the message and a new line on stderr */
