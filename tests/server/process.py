@@ -45,6 +45,12 @@ def refused(*arguments: str, status: int, **options) -> str:
     return result.stderr
 
 
+def processor_ticks(pid: int) -> int:
+    """Processor time that a process has used, in clock ticks."""
+    fields = Path(f'/proc/{pid}/stat').read_text().rsplit(')')[1]
+    return sum(map(int, fields.split()[11:13]))
+
+
 class Server:
     """A server that runs, with its log and its notifications."""
 
@@ -107,9 +113,8 @@ class Server:
         return sorted(map(int, os.listdir(f'/proc/{self.pid}/fd')))
 
     def processor_ticks(self) -> int:
-        """Processor time that it has used, in clock ticks."""
-        fields = Path(f'/proc/{self.pid}/stat').read_text().rsplit(')')[1]
-        return sum(map(int, fields.split()[11:13]))
+        """Processor time that it has used."""
+        return processor_ticks(self.pid)
 
     def wait_idle(self) -> None:
         """Wait until it sleeps and is not woken while we look."""

@@ -5,7 +5,6 @@ import shlex
 import struct
 import subprocess
 import tempfile
-from typing import Optional
 
 from .process import run
 from .waiting import BOUND, wait_until
@@ -25,15 +24,14 @@ SLOT = 4
 class Qemu:
     """One QEMU with one ivshmem-doorbell device that is attached to a link."""
 
-    def __init__(self, socket, vectors: int = 4, options: Optional[str] = None):
-        if options is None:
-            options = run('--link', f'test,socket={socket},vectors={vectors}',
-                          '--show-qemu', 'test').stdout
-        arguments = shlex.split(options)
+    def __init__(self, socket, vectors: int = 4, machine: str = 'q35'):
+        arguments = shlex.split(
+            run('--link', f'test,socket={socket},vectors={vectors}',
+                '--show-qemu', 'test').stdout)
         arguments[-1] += f',addr={SLOT}'
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-nodefaults', '-machine', 'q35',
+            ['qemu-system-x86_64', '-nodefaults', '-machine', machine,
              '-m', '32', '-accel', 'tcg', '-S', '-display', 'none',
              '-qtest', 'stdio', '-qtest-log', '/dev/null', *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -118,6 +116,12 @@ class Qemu:
         """Write to the shared memory."""
         for i, (word,) in enumerate(struct.iter_unpack('<I', content)):
             self.write(MEMORY + offset + 4 * i, word)
+
+    def eject(self) -> None:
+        """Unplug the device, as a guest of a machine "pc" does through ACPI:
+        bus 0, the slot's bit."""
+        self.command('outl 0xae10 0')
+        self.command(f'outl 0xae08 {1 << SLOT:#x}')
 
     def alive(self) -> bool:
         """Whether it runs."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from random import Random
 
 import pytest
 from .client import (REFUSED_EXHAUSTED, REFUSED_FULL, REFUSED_PERMISSION,
@@ -389,3 +390,60 @@ def test_stop_does_not_wait_for_sleepers(link):
     with Client(server.directory / 'lab.sock'):
         server.wait_idle()
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_any_sequence(link, seed):
+    """Clients that do whatever they like in any order: after each step the
+    slots are what they should be, and doorbells reach whom they should."""
+    random = Random(seed)
+    peers, vectors = random.randrange(2, 7), random.randrange(1, 4)
+    server = link('--verbose', peers=peers, vectors=vectors)
+    path = server.directory / 'lab.sock'
+    slots: dict[int, Client] = {}
+    ended = [0] * peers
+
+    def leave(slot: int) -> None:
+        """The client in this slot goes, in one way or another."""
+        client = slots.pop(slot)
+        way = random.choice(['close', 'half', 'garbage'])
+        if way == 'half':
+            client.socket.shutdown(socket.SHUT_WR)
+        elif way == 'garbage':
+            client.socket.send(bytes(random.randrange(1, 100)))
+        else:
+            client.close()
+        ended[slot] += 1
+        server.wait_log(rf'slot {slot}: .*(is gone|was dropped)',
+                        count=ended[slot])
+        client.close()
+
+    def come() -> None:
+        """One more joins, if there is room; not all get to the end."""
+        free = [slot for slot in range(peers) if slot not in slots]
+        if not free:
+            assert refusal(path) == REFUSED_FULL
+            return
+        client = Client(path)
+        if random.random() < 0.3:
+            for _ in range(random.randrange(3 + peers * vectors)):
+                client.message()
+        else:
+            client.handshake(peers, vectors)
+            assert client.id == free[0]
+            assert not any(client.rung(v) for v in range(vectors))
+        slots[free[0]] = client
+
+    for _ in range(80):
+        if slots and random.random() < 0.45:
+            leave(random.choice(list(slots)))
+        else:
+            come()
+        complete = [c for c in slots.values() if c.eventfds]
+        if complete:
+            sender, receiver = random.choices(complete, k=2)
+            vector = random.randrange(vectors)
+            sender.ring(receiver.id, vector)
+            assert receiver.rung(vector) == 1
+    for slot in list(slots):
+        leave(slot)

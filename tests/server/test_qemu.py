@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A real QEMU as the client: what it makes of the handshake, of a refusal, of
 others that come and go, and of the server's death."""
+import resource
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from .client import Client
+from .process import processor_ticks, unprivileged
 from .qemu import ring_until
+from .test_hostile import HOG
+from .waiting import wait_until
 
 
 @pytest.fixture
@@ -126,3 +132,70 @@ def test_slots_are_used_again(pair, qemu, directory):
     ring_until(lambda: client.ring(0, 0), lambda: machine.rung(0),
                'the doorbell of the one that stayed')
     assert client.nothing_comes()
+
+
+def test_unplug_after_others_left(link, qemu, directory):
+    """A QEMU that was ever told of a peer's leaving frees memory twice when
+    its device is unplugged (which malloc notices with 16 vectors, and not
+    always with 4).  Here it does not."""
+    path = directory / 'lab.sock'
+    server = link('--verbose', peers=4, vectors=16)
+    machine = qemu(path, vectors=16, machine='pc').enable()
+    for turn in range(1, 4):
+        with Client(path).handshake(4, 16) as other:
+            ring_until(lambda: machine.ring(1, 0), lambda: other.rung(0),
+                       'the doorbell of one that leaves')
+        server.wait_log('slot 1: .* is gone', count=turn)
+    machine.eject()
+    assert machine.read_config(0) == 0xffffffff
+    assert machine.alive() and not machine.log
+
+
+def test_handshake_that_cannot_be_completed(link, qemu, directory):
+    """Without descriptors to send, QEMU waits for the memory.  When the server
+    gives up, it says so in a way that makes QEMU exit, and not spin."""
+    path = directory / 'lab.sock'
+    options = {'preexec_fn': lambda: resource.setrlimit(
+        resource.RLIMIT_NOFILE, (256, 256)), **unprivileged()}
+    link('--handshake-timeout', '1', peers=2, vectors=2, mode='0666',
+         options=options)
+    with subprocess.Popen(['/usr/bin/python3', '-c', HOG],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          **unprivileged()) as hog:
+        assert hog.stdout.readline() == b'full\n'
+        machine = qemu(path)
+        assert machine.wait_exit() == 1
+        hog.stdin.close()
+    assert 'server sent invalid message 65536' in machine.log
+
+
+def connections(path) -> int:
+    """Sockets with this name: the listening one, and one for each client."""
+    lines = Path('/proc/net/unix').read_text().splitlines()
+    return sum(line.endswith(f' {path}') for line in lines)
+
+
+def test_dropped_behind_the_memory(link, qemu, directory):
+    """A QEMU that stands still in the middle of its handshake is dropped.  It
+    lives on with those doorbells that it knows, at no cost."""
+    path = directory / 'lab.sock'
+    server = link('--handshake-timeout', '1', peers=64, vectors=64)
+    server.process.send_signal(signal.SIGSTOP)
+    machine = qemu(path, vectors=64)
+    wait_until(lambda: connections(path) == 2, 'QEMU to connect')
+    machine.process.send_signal(signal.SIGSTOP)
+    server.process.send_signal(signal.SIGCONT)
+    server.wait_log('slot 0: .* was dropped: it does not read')
+    machine.process.send_signal(signal.SIGCONT)
+    machine.enable()
+    assert machine.id == 0
+    with Client(path).handshake(64, 64) as client:
+        assert client.id == 0       # the slot is free again
+    ticks = processor_ticks(machine.process.pid)
+    # A QEMU that spins would use up its time slices meanwhile.
+    for _ in range(3):
+        with Client(path).handshake(64, 64):
+            pass
+    assert machine.read_config(0) == 0x11101af4
+    assert processor_ticks(machine.process.pid) - ticks < 10
+    assert machine.alive()

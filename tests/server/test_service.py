@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The units under a real systemd, in a virtual machine: what the sandbox is
+made of, and that the server can do its work inside it.
+
+systemd is the first process of a container in the guest, whose own first
+process belongs to the lab.
+"""
+import pytest
+
+from .conftest import ROOT
+
+PROGRAM = ROOT / 'build/meson/server/ivshmemd'
+TOOL = ROOT / 'build/meson/tools/ivshmem/ivshmem'
+
+CONFIGURATION = '''
+[link lab]
+peers = 3
+[link kept]
+memory = file:/var/lib/ivshmem/kept
+size = 64K
+group = ivshmem
+'''
+
+SET_UP = f'''
+set -e
+systemd-sysusers {ROOT}/packaging/sysusers.d/ivshmem.conf
+cd /etc/systemd/system
+# Nothing else is started, which under emulation takes its time.
+rm -rf ./*.wants /lib/systemd/system/*.target.wants
+sed 's|@sbindir@/ivshmemd|{PROGRAM}|' \\
+    {ROOT}/packaging/systemd/ivshmemd.service.in >ivshmemd.service
+cp {ROOT}/packaging/systemd/ivshmemd@.socket .
+cat >lab.target <<END
+[Unit]
+DefaultDependencies=no
+Wants=systemd-journald.service
+END
+echo 0123456789abcdef0123456789abcdef >/etc/machine-id
+mkdir -p /etc/ivshmem
+cat >/etc/ivshmem/ivshmemd.conf <<END
+{CONFIGURATION}
+END
+mount -t cgroup2 none /sys/fs/cgroup
+mount --make-rprivate /
+# A process id file, since the container has its own numbers.
+setsid unshare --fork --pid --mount --mount-proc env -i container=lab \\
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd \\
+    --unit=lab.target --log-target=null </dev/null >/dev/null 2>&1 &
+'''
+
+INSIDE = 'nsenter -t $(pgrep -x systemd | tail -n 1) -m -p -- '
+
+
+class Container:
+    """What is controlled by systemd in the guest."""
+
+    def __init__(self, vm):
+        self.vm = vm
+
+    def run(self, script: str, check: bool = True) -> str:
+        """Run a script beside systemd; what it prints."""
+        return self.vm.run(INSIDE + f"sh -euc '{script}'", timeout=180,
+                           check=check).stdout
+
+    def show(self, *names: str) -> dict[str, str]:
+        """Properties of the service."""
+        output = self.run(f'systemctl show -p {",".join(names)} ivshmemd')
+        return dict(line.split('=', 1) for line in output.splitlines())
+
+    def wait_for(self, script: str) -> str:
+        """Run a script until it succeeds; what it prints then."""
+        return self.vm.wait_for(INSIDE + f"sh -euc '{script}'",
+                                timeout=180).stdout
+
+    def join(self, link: str) -> str:
+        """Join a link as a host program, which has five seconds of patience
+        with a server that is just being started; what it learns."""
+        return self.wait_for(f'{TOOL} info unix:/run/ivshmem/{link}.sock')
+
+
+@pytest.fixture(scope='module')
+def container(module_vms, userspace):
+    """A guest with systemd, our units installed and nothing started."""
+    vm = module_vms('systemd')
+    vm.run(SET_UP)
+    result = Container(vm)
+    result.wait_for('systemctl show -P Version')
+    return result
+
+
+def test_service(container):
+    """It comes up with one start, and serves; the sandbox is there."""
+    joined = container.run(f'''systemctl start ivshmemd
+        {TOOL} info unix:/run/ivshmem/lab.sock
+        {TOOL} info unix:/run/ivshmem/kept.sock''')
+    assert 'peers    1 (4 vectors), 2 (4 vectors)\n' in joined
+    assert 'memory   64 KiB' in joined
+
+    status, user = container.run('''
+        cat /proc/$(systemctl show -P MainPID ivshmemd)/status
+        echo =; id -u ivshmem''').split('=\n')
+    fields = dict(line.split(':\t', 1) for line in status.splitlines()
+                  if ':\t' in line)
+    assert set(fields['Uid'].split()) == {user.strip()} != {'0'}
+    assert fields['CapEff'] == fields['CapBnd'] == '0' * 16
+    assert (fields['NoNewPrivs'], fields['Seccomp']) == ('1', '2')
+
+    files = container.run('stat -c "%n %a %U %G" /run/ivshmem/*.sock '
+                          '/var/lib/ivshmem/kept')
+    assert files.splitlines() == [
+        '/run/ivshmem/kept.sock 660 ivshmem ivshmem',
+        '/run/ivshmem/lab.sock 660 ivshmem ivshmem',
+        '/var/lib/ivshmem/kept 600 ivshmem ivshmem']
+
+    warnings, everything = container.run('''
+        journalctl -q -o cat -u ivshmemd -p warning; echo =
+        journalctl -q -o cat -u ivshmemd''').split('=\n', 1)
+    assert 'clients can shrink the file' in warnings
+    assert 'joined' not in warnings
+    assert 'slot 0: pid' in everything and 'joined' in everything
+
+
+def test_socket_unit(container):
+    """The first client starts the server; a killed server comes back, and the
+    socket has been there all the time."""
+    before = container.run('''systemctl stop ivshmemd
+        ls /run/ivshmem
+        systemctl start ivshmemd@lab.socket
+        systemctl is-active ivshmemd || true''')
+    assert before == 'inactive\n'
+    assert 'own id   0' in container.join('lab')
+    after = container.run('systemctl is-active ivshmemd; ls /run/ivshmem')
+    assert after.split() == ['active', 'kept.sock', 'kept.sock.lock',
+                             'lab.sock']
+
+    container.run('systemctl kill --signal=KILL ivshmemd')
+    assert 'own id   0' in container.join('lab')
+    assert container.show('NRestarts') == {'NRestarts': '1'}
+    assert 'own id   0' in container.join('kept')
+    container.run('systemctl stop ivshmemd@lab.socket ivshmemd')
+
+
+def test_mistake_in_the_configuration(container):
+    """It fails once, is not tried again, and the journal has the line."""
+    assert container.run('''
+        echo peers = 99 >>/etc/ivshmem/ivshmemd.conf
+        ! systemctl start ivshmemd && echo refused''') == 'refused\n'
+    assert container.show('ExecMainStatus', 'ActiveState', 'NRestarts') == {
+        'ExecMainStatus': '2', 'ActiveState': 'failed', 'NRestarts': '0'}
+    line = len(CONFIGURATION.splitlines()) + 2
+    assert f'/etc/ivshmem/ivshmemd.conf:{line}: peers=99: expected a number ' \
+        'from 2 to 64' in container.run(
+            'journalctl -q -o cat -u ivshmemd -p err')
