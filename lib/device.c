@@ -162,7 +162,9 @@ static int open_node(const char *path, unsigned int flags)
 		return -ENOTTY;
 	fd = open(path, (flags & IVSHMEM_RDONLY ? O_RDONLY : O_RDWR) |
 		  O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 int ivshmem_device_open(const char *path, unsigned int flags,
@@ -170,28 +172,28 @@ int ivshmem_device_open(const char *path, unsigned int flags,
 {
 	struct ivshmem_ioc_info answer;
 	struct device *dev;
-	int fd, ret;
+	int ret;
 
-	fd = open_node(path, flags);
-	if (fd < 0)
-		return fd;
-	ret = query(fd, &answer);
-	if (ret)
-		goto err_close;
-	ret = -ENOMEM;
 	dev = calloc(1, sizeof(*dev));
 	if (!dev)
-		goto err_close;
-
-	dev->fd = fd;
-	dev->doorbell = answer.features & IVSHMEM_FEATURE_DOORBELL;
+		return -ENOMEM;
 	dev->ivs.ops = &device_ops;
 	dev->ivs.flags = flags;
-	ivshmem_memory_init(&dev->ivs, fd, answer.memory_size);
+	dev->fd = open_node(path, flags);
+	ret = dev->fd;
+	if (ret < 0)
+		goto err_free;
+	ret = query(dev->fd, &answer);
+	if (ret)
+		goto err_close;
+	dev->doorbell = answer.features & IVSHMEM_FEATURE_DOORBELL;
+	ivshmem_memory_init(&dev->ivs, dev->fd, answer.memory_size);
 	*out = &dev->ivs;
 	return 0;
 
 err_close:
-	close(fd);
+	close(dev->fd);
+err_free:
+	free(dev);
 	return ret;
 }

@@ -338,6 +338,7 @@ static void thousands_of_peers_leave_nothing_behind(void **state)
 
 static void doorbells_outlive(struct opened *o)
 {
+	struct pollfd pfd = { .fd = ivshmem_fd(o->ivs), .events = POLLIN };
 	struct ivshmem_info info;
 
 	assert_int_equal(wait_one(o, 0), 0);
@@ -349,8 +350,7 @@ static void doorbells_outlive(struct opened *o)
 	ring_it(o->server.eventfds[OWN_1], 1);
 	assert_int_equal(wait_one(o, LONG_MS), 1);
 	/* The dead socket does not keep the descriptor readable. */
-	assert_int_equal(poll(&(struct pollfd){ .fd = ivshmem_fd(o->ivs),
-						.events = POLLIN }, 1, 0), 0);
+	assert_int_equal(poll(&pfd, 1, 0), 0);
 }
 
 static void doorbells_outlive_the_server(void **state)

@@ -61,7 +61,8 @@ static int attach(struct scripted_server *server, enum attached what,
 	case MEMORY:
 		if (server->memory >= 0)
 			close(server->memory);
-		fds[0] = server->memory = make_memory(MEMORY_SIZE);
+		server->memory = make_memory(MEMORY_SIZE);
+		fds[0] = server->memory;
 		return 1;
 	case EMPTY_MEMORY:
 		fds[0] = make_memory(0);

@@ -85,6 +85,7 @@ static int digit(char c)
 
 long parse_hex(const char *text, unsigned char *bytes)
 {
+	int high, low;
 	long n = 0;
 
 	while (*text) {
@@ -92,10 +93,11 @@ long parse_hex(const char *text, unsigned char *bytes)
 			text++;
 			continue;
 		}
-		if (digit(text[0]) < 0 || digit(text[1]) < 0)
+		high = digit(text[0]);
+		low = high < 0 ? -1 : digit(text[1]);
+		if (low < 0)
 			return -1;
-		bytes[n++] = (unsigned char)(digit(text[0]) << 4 |
-					     digit(text[1]));
+		bytes[n++] = (unsigned char)(high * 16 + low);
 		text += 2;
 	}
 	return n ? n : -1;

@@ -23,8 +23,6 @@
 			"KDIR=/lib/modules/%s/build, or with DKMS: dkms " \
 			"autoinstall -k %s"
 
-extern char **environ;
-
 /* First line that `modinfo -F vermagic` prints. */
 static bool ask_modinfo(const char *program, const char *file, char *line,
 			size_t size)

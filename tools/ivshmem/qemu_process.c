@@ -138,10 +138,9 @@ static const char *option_argument(const struct cmdline *cmdline, int i,
 {
 	const char *text = cmdline->argv[i];
 
-	if (i + 1 >= cmdline->argc || *text++ != '-')
+	if (i + 1 >= cmdline->argc || !text || *text != '-')
 		return NULL;
-	if (*text == '-')
-		text++;
+	text += text[1] == '-' ? 2 : 1;
 	return strcmp(text, option) ? NULL : cmdline->argv[i + 1];
 }
 
