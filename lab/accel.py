@@ -47,7 +47,7 @@ def arguments(accel: str, cpus: int) -> list[str]:
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-smp", str(cpus)]
     smp = str(cpus) if cpus > 1 else "1,maxcpus=2"
-    return ["-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm", "-smp", smp]
+    return ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-erms,-fsrm", "-smp", smp]
 
 
 def kernel_parameters(accel: str) -> str:

@@ -31,8 +31,14 @@ class Console:
             return ""
 
     def tail(self, lines: int = 25) -> str:
-        """The last lines."""
-        return "\n".join(self.text().splitlines()[-lines:])
+        """The last lines, and a few more if an alarm stands just before them."""
+        text = self.text().splitlines()
+        start = max(len(text) - lines, 0)
+        for number in range(max(start - 60, 0), start):
+            if ALARM.search(text[number]):
+                start = max(number - 2, 0)
+                break
+        return "\n".join(text[start:])
 
     def alarms(self, allowed: list[str] | None = None, context: int = 12) -> str:
         """What is alarming since the last call, with some lines around; "" if nothing.

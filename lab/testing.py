@@ -8,6 +8,7 @@ unless it has said that it expects it::
     @pytest.mark.console_expects("BUG: .* made on purpose")
 """
 
+import functools
 import re
 import signal
 import statistics
@@ -58,10 +59,18 @@ def userspace() -> None:
     _build("scripts/build-userspace")
 
 
+@functools.cache
+def build_modules(release: str) -> kernel.Kernel:
+    """A kernel ("6.12") fetched, and our modules built for it."""
+    guest = kernel.get(release)
+    _build("scripts/build-modules", str(guest.headers))
+    return guest
+
+
 @pytest.fixture(scope="session")
 def guest_modules(guest_kernel: kernel.Kernel) -> None:
     """Our modules built for the guests' kernel."""
-    _build("scripts/build-modules", str(guest_kernel.headers))
+    build_modules(guest_kernel.release)
 
 
 class VMs:

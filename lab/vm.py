@@ -35,9 +35,9 @@ LIVE_OPTIONS = "msize=512000,cache=none"
 OVERLAY_OPTIONS = "index=off,xino=off,metacopy=off,redirect_dir=off"
 
 HOTPLUG_SLOTS = 4
-# Room for the memory of a device that is plugged in later. Too much for the gap
-# below 4 GiB, so that the firmware places all shared memory above it, where the
-# machine is write-back; below, it would be uncached.
+# Room in each slot for the memory of a device that is plugged in later. Too much
+# for the gap below 4 GiB, so that the firmware places all shared memory above
+# it; of the gap it says, in the MTRRs, that it is uncached.
 HOTPLUG_WINDOW = "1G"
 
 # Sleeping, and then what QEMU's firmware forgets: where the power management
@@ -153,7 +153,8 @@ class VM:
                  memory: str = "512M", kernel: Kernel | None = None, smp: int = 1,
                  append: str = "", no_reboot: bool = True, machine: str = "",
                  terminal: bool = False, root: str = "host",
-                 programs: Iterable[Path | str] = (), directory: Path | None = None) -> None:
+                 programs: Iterable[Path | str] = (), window: str = HOTPLUG_WINDOW,
+                 directory: Path | None = None) -> None:
         self.name = name
         self.devices = _flatten(devices)
         self.memory = memory
@@ -162,6 +163,7 @@ class VM:
         self.append = append
         self.no_reboot = no_reboot
         self.machine = machine
+        self.window = window
         self.root = root
         self.programs = [Path(program) for program in programs]
         self.has_terminal = terminal
@@ -240,7 +242,7 @@ class VM:
             command += self._file_systems()
         for slot in range(HOTPLUG_SLOTS):
             command += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot + 1},"
-                                   f"slot={slot + 1},pref64-reserve={HOTPLUG_WINDOW}"]
+                                   f"slot={slot + 1},pref64-reserve={self.window}"]
         return command + self.devices
 
     def _file_systems(self) -> list[str]:
