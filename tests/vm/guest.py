@@ -50,11 +50,11 @@ def judge(result: Result, skipped: tuple[str, ...] = ()) -> None:
 
 
 def check(vm: VM, name: str, *arguments: str, timeout: float = 120,
-          skipped: tuple[str, ...] = ()) -> Result:
+          skipped: tuple[str, ...] = (), **environment: str) -> Result:
     """Run a test program in a guest; it must pass all its tests."""
     command = [str(program(name)), *arguments]
     result = vm.run(command, timeout=timeout, check=False,
-                    env={"CMOCKA_MESSAGE_OUTPUT": "TAP"})
+                    env={"CMOCKA_MESSAGE_OUTPUT": "TAP", **environment})
     judge(result, skipped)
     return result
 
