@@ -68,6 +68,7 @@ struct server {
 	struct ivshmem_stream stream;
 	enum progress progress;
 	bool opened;
+	bool deaf;			/* the socket is not read any more */
 	bool chosen;			/* vectors were chosen by the caller */
 	uint32_t peer_id;
 	unsigned int most_vectors;	/* of any other peer */
@@ -266,17 +267,22 @@ static int take_message(struct server *srv)
 
 /*
  * Follows joins and leaves.  Once the server has died or talks nonsense there
- * are no more of them, but doorbells and memory go on without it.
+ * are no more of them, but doorbells and memory go on without it.  As long as
+ * it lives the connection stays, for its end would free our slot.
  */
 static void follow(struct server *srv)
 {
 	int n, ret = 1;
 
-	if (srv->stream.socket < 0)
+	if (srv->deaf)
 		return;
 	for (n = 0; ret > 0 && n < MESSAGES_AT_ONCE; n++)
 		ret = take_message(srv);
-	if (ret < 0)
+	if (ret >= 0)
+		return;
+	srv->deaf = true;
+	unwatch(srv, srv->stream.socket);
+	if (ret == -ENODATA)
 		ivshmem_stream_close(&srv->stream);
 }
 
