@@ -14,6 +14,7 @@ from lab.paths import USERSPACE
 from .program import Running, run as run_on_host
 from .program import run_json as json_on_host
 
+SERVER = USERSPACE / 'server/ivshmemd'
 TOOL = USERSPACE / 'tools/ivshmem/ivshmem'
 HELLO = USERSPACE / 'examples/hello'
 DOORBELL = '/dev/ivshmem0'
@@ -396,6 +397,36 @@ def test_no_driver(bare: Guest, unbound: str):
     assert one(findings, 'device')['verdict'] == 'ok'
     assert 'modprobe ivshmem' in one(findings, 'driver')['remedy']
     assert 'not installed for any kernel' in one(findings, 'module')['text']
+
+
+def test_the_only_device_need_not_be_named(bare: Guest, unbound: str):
+    bare.vm.load_driver()
+    try:
+        bare.run('poke 0 Hello')
+        assert bare.run('dump --length 5 --raw') == 'Hello'
+        assert bare.json('info')['address'] == '/dev/ivshmem0'
+        assert 'there are no doorbells' in bare.run('ring 1 0', 1)
+        findings = bare.findings()
+    finally:
+        bare.vm.run('rmmod ivshmem')
+    assert one(findings, 'driver')['text'] == 'bound to the driver ivshmem'
+
+
+def test_huge_pages(bare: Guest):
+    """Their mappings begin and end on one; ours need not."""
+    bare.vm.run('echo 4 > /proc/sys/vm/nr_hugepages')
+    server = bare.vm.spawn(f'exec {SERVER} --link big,socket=/run/big.sock,'
+                           'size=4M,peers=2,memory=hugetlb:2M')
+    bare.vm.wait_for(f'{TOOL} info unix:/run/big.sock')
+    for offset, text in (('2M', 'second page'), ('12345', 'first page'),
+                         ('2097150', 'both')):
+        bare.run(f'poke unix:/run/big.sock {offset} "{text}"')
+        assert bare.run(f'dump unix:/run/big.sock --offset {offset} --raw '
+                        f'--length {len(text)}') == text
+    findings = bare.findings('unix:/run/big.sock')
+    assert [finding['verdict'] for finding in findings] == ['ok'] * 3
+    server.kill('TERM')
+    assert server.wait().returncode == 0
 
 
 def test_held_by_another_driver(bare: Guest, unbound: str):

@@ -104,17 +104,3 @@ def test_poke_writes_all_or_nothing(link: str):
 
 def test_poke_without_input(link: str):
     assert 'nothing to write' in run('poke', link, '0', '-', status=1)
-
-
-def test_huge_pages(serve, directory):
-    """Mappings of huge pages begin and end on one; ours need not."""
-    pages = '/sys/kernel/mm/hugepages/hugepages-2048kB/'
-    with open(pages + 'free_hugepages', encoding='ascii') as free:
-        if int(free.read()) < 2:
-            pytest.skip('no huge pages are free')
-    link = serve(peers=2, size='4M', memory='hugetlb:2M').address
-    run('poke', link, '2M', 'second page')
-    run('poke', link, '12345', 'first page')
-    assert raw(link, '--offset', '2M', '--length', '11') == b'second page'
-    assert raw(link, '--offset', '12345', '--length', '10') == b'first page'
-    assert len(raw(link, '--length', '4M')) == 4 << 20
