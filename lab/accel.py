@@ -50,6 +50,21 @@ def arguments(accel: str, cpus: int) -> list[str]:
     return ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-erms,-fsrm", "-smp", smp]
 
 
+def environment(accel: str) -> dict[str, str]:
+    """QEMU's environment under @accel; see keep-eventfds.c for what it repairs."""
+    if accel == "kvm":
+        return dict(os.environ)
+    source = Path(__file__).with_name("keep-eventfds.c")
+    library = LAB / "tools" / f"keep-eventfds-{int(source.stat().st_mtime)}.so"
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        partial = library.with_suffix(f".{os.getpid()}")
+        subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-fPIC", "-shared",
+                        "-o", partial, source], check=True)
+        partial.rename(library)
+    return dict(os.environ, LD_PRELOAD=str(library))
+
+
 def kernel_parameters(accel: str) -> str:
     """What guest kernels under @accel are told.
 
@@ -59,7 +74,7 @@ def kernel_parameters(accel: str) -> str:
     return "tsc=reliable" if accel == "tcg" else ""
 
 
-def _boots(command: list[str]) -> str:
+def boots(command: list[str]) -> str:
     """"" if the guest's user space speaks in time, else what went wrong."""
     start = heard = time.monotonic()
     said = b""
@@ -100,7 +115,7 @@ def prove_kvm(kernel: Kernel) -> str:
     with tempfile.NamedTemporaryFile(prefix="ivshmem-probe-") as initrd:
         initrd.write(initramfs.probe())
         initrd.flush()
-        return _boots([
+        return boots([
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35", *arguments("kvm", 1), "-m", "256M",
             "-serial", "stdio", "-kernel", str(kernel.image), "-initrd", initrd.name,

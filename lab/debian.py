@@ -119,7 +119,8 @@ class Apt:
         self.config = root / "apt.conf"
         self.updated = False
 
-    def _configure(self) -> None:
+    def configure(self) -> None:
+        """Write the configuration of the private root."""
         suite = codename()
         archives = host_archives(suite)
         if not archives:
@@ -166,7 +167,7 @@ class Apt:
         if self.updated:
             return
         say("fetching the package lists of the host's archives (private apt root)")
-        self._configure()
+        self.configure()
         self._run("apt-get", "-qq", "update")
         self.updated = True
 

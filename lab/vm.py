@@ -203,6 +203,7 @@ class VM:
             # should we die without, the kernel ends it.
             self._qemu = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *command],
+                env=accel.environment(mode),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 pass_fds=[end.fileno() for end in far.values()],
                 start_new_session=True)
