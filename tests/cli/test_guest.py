@@ -193,7 +193,7 @@ def test_a_plain_device_has_no_doorbells(guest: Guest, command: str):
 def test_the_host_pings_the_guest(guest: Guest, way: str):
     listener = guest.start(f'ping {DOORBELL} --listen --count 101')
     result = json_on_host('ping', guest.link.address, 0, '--count', 100,
-                          *way.split(), '--timeout', 5)
+                          *way.split(), '--timeout', 30)
     assert (result['count'], result['lost'], result['late']) == (100, 0, 0)
     assert listener.wait().returncode == 0
     assert listener.stdout.startswith('101 answered')
@@ -202,7 +202,7 @@ def test_the_host_pings_the_guest(guest: Guest, way: str):
 @pytest.mark.parametrize('way', ['', '--poll'])
 def test_the_guest_pings_the_host(guest: Guest, on_host, way: str):
     on_host('ping', '--listen').wait_said('peer 1 listens on')
-    result = guest.json(f'ping {DOORBELL} 1 --count 100 --timeout 5 {way}')
+    result = guest.json(f'ping {DOORBELL} 1 --count 100 --timeout 30 {way}')
     assert (result['count'], result['lost'], result['late']) == (100, 0, 0)
     assert result['rtt_us']['min'] > 0
 
@@ -210,7 +210,7 @@ def test_the_guest_pings_the_host(guest: Guest, on_host, way: str):
 def test_plain_devices_ping_by_polling(guest: Guest):
     listener = guest.start(f'ping {PLAIN} --listen --id 5')
     result = guest.json(f'ping {PLAIN_TOO} 5 --poll --id 6 --count 20 '
-                        '--timeout 10')
+                        '--timeout 30')
     assert (result['mode'], result['lost']) == ('poll', 0)
     listener.kill('INT')
     assert listener.wait().returncode == 0

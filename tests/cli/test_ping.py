@@ -13,6 +13,8 @@ from .program import BOUND, Running, run, run_json
 OUTBOX = 512
 MAGIC = int.from_bytes(b'PING', 'little')
 WAYS = [(), ('--poll',)]
+# Where no answer may be lost, be the machine ever so busy.
+PATIENT = ('--timeout', BOUND // 2)
 
 
 def listen(start, link: str, *arguments: str) -> Running:
@@ -37,7 +39,8 @@ def check_numbers(result: dict, count: int) -> None:
 @pytest.mark.parametrize('way', WAYS, ids=['doorbell', 'poll'])
 def test_round_trips(link: str, start, way: tuple[str, ...]):
     listen(start, link)
-    result = run_json('ping', link, '0', '--count', '500', *way)
+    result = run_json('ping', link, '0', '--count', '500', *PATIENT,
+                      *way)
     assert result['peer'] == 0
     assert result['mode'] == ('poll' if way else 'doorbell')
     assert (result['lost'], result['late']) == (0, 0)
@@ -46,7 +49,7 @@ def test_round_trips(link: str, start, way: tuple[str, ...]):
 
 def test_text(link: str, start):
     listen(start, link)
-    text = run('ping', link, '0', '--count', '100').splitlines()
+    text = run('ping', link, '0', '--count', '100', *PATIENT).splitlines()
     assert text[0] == 'peer 0: 100 sent, 100 answered, 0 lost, 0 late'
     assert text[1].startswith('round trip us: min ')
     assert all('|#' in line or line.endswith(' 0') for line in text[2:])
@@ -56,7 +59,8 @@ def test_text(link: str, start):
 def test_other_vector_and_offset(link: str, start, join):
     listen(start, link, '--offset', '64K')
     bystander = join(link)
-    run('ping', link, '0', '--vector', '3', '--offset', '64K', '--count', '9')
+    run('ping', link, '0', '--vector', '3', '--offset', '64K', '--count', '9',
+        *PATIENT)
     assert bystander.memory[:65536] == bytes(65536)
     assert any(bystander.memory[65536:98304])
     assert bystander.memory[98304:] == bytes(len(bystander.memory) - 98304)
@@ -64,7 +68,8 @@ def test_other_vector_and_offset(link: str, start, join):
 
 def test_many_peers_ping_one_listener(link: str, start):
     listener = listen(start, link)
-    pings = [start('ping', link, '0', '--count', '300', '--json', *way)
+    pings = [start('ping', link, '0', '--count', '300', '--json',
+                   *PATIENT, *way)
              for way in ((), ('--poll',), ())]
     for ping in pings:
         assert json.loads(ping.end())['lost'] == 0
@@ -75,7 +80,7 @@ def test_many_peers_ping_one_listener(link: str, start):
 
 def test_listener_ends_after_its_count(link: str, start):
     listener = listen(start, link, '--count', '11', '--json')
-    run('ping', link, '0', '--count', '10')
+    run('ping', link, '0', '--count', '10', *PATIENT)
     assert json.loads(listener.end())['answered'] == 11
 
 
@@ -92,7 +97,8 @@ def test_nobody_listens(link: str):
 @pytest.mark.parametrize('way', WAYS, ids=['doorbell', 'poll'])
 def test_ctrl_c_shows_what_there_is(link: str, start, way: tuple[str, ...]):
     listener = listen(start, link)
-    ping = start('ping', link, '0', '--count', '10000000', *way)
+    ping = start('ping', link, '0', '--count', '10000000', *PATIENT,
+                 *way)
     # It has begun to count when it shows its progress.
     ping.wait_said(' of 10000000')
     ping.interrupt()
@@ -170,7 +176,8 @@ def answerer(link: str, join):
 
 def test_the_layout_is_what_it_says(link: str, answerer):
     answerer(rings=True, answers=True)
-    assert run_json('ping', link, '0', '--count', '50')['lost'] == 0
+    assert run_json('ping', link, '0', '--count', '50',
+                    *PATIENT)['lost'] == 0
 
 
 def test_an_answer_without_a_doorbell_is_late(link: str, answerer):
