@@ -24,6 +24,25 @@ def healthy(path, peers: int, vectors: int, own_id: int) -> None:
         assert client.rung(vectors - 1) == 1
 
 
+def test_client_makes_the_doorbells_block(link):
+    """O_NONBLOCK belongs to everybody who holds an eventfd: QEMU clears it on
+    all that it is sent. The server neither waits nor fails to empty them."""
+    server = link(peers=2, vectors=3)
+    path = server.directory / 'lab.sock'
+    with Client(path).handshake(2, 3) as client:
+        for fds in client.eventfds.values():
+            for fd in fds:
+                os.set_blocking(fd, True)
+        client.ring(0, 1)
+    server.wait_log('slot 0: .*is gone')
+    with Client(path).handshake(2, 3) as client:
+        assert client.id == 0
+        for fd in client.eventfds[0]:
+            os.set_blocking(fd, False)
+        assert not any(client.rung(vector) for vector in range(3))
+    healthy(path, 2, 3, 0)
+
+
 @pytest.mark.parametrize('step', range(9))
 def test_client_dies_in_the_handshake(link, step):
     """Wherever it stops reading and goes, its slot is free again."""
