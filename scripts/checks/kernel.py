@@ -45,6 +45,10 @@ IGNORED = {
     # TRACE_EVENT() is laid out as the kernel's own trace headers do.
     "trace": ["OPEN_ENDED_LINE", "PARENTHESIS_ALIGNMENT"],
     "compat": ["CONSTANT_COMPARISON", "LINUX_VERSION_CODE"],
+    # For user space, too: no types and macros of the kernel.
+    "shared": ["BIT_MACRO", "PREFER_KERNEL_TYPES"],
+    # Wraps the barriers; their partners are where they are used.
+    "port": ["MEMORY_BARRIER"],
 }
 
 
@@ -54,6 +58,10 @@ def _kinds(name: str) -> tuple[str, ...]:
         return "driver", "compat"
     if name.startswith("drivers/") and name.endswith("/trace.h"):
         return "driver", "trace"
+    if name == "include/ivshmem/port.h":
+        return "driver", "shared", "port"
+    if name.startswith("include/ivshmem/"):
+        return "driver", "shared"
     if name.startswith(("drivers/", "include/")):
         return ("driver",)
     return ("user space",)
@@ -62,7 +70,9 @@ def _kinds(name: str) -> tuple[str, ...]:
 # What checkpatch takes for something else: the rule, and the source line.
 MISTAKEN = [
     # A compound literal of an array: "(int[2]){ 1, 2 }".
-    ("ERROR:SPACING: space required before the open brace", re.compile(r"\]\)\{"))]
+    ("ERROR:SPACING: space required before the open brace", re.compile(r"\]\)\{")),
+    # A pointer into the region, which sparse keeps apart: "__le32 __ivshmem *p".
+    ("CHECK:SPACING: spaces preferred around that '*'", re.compile(r"__ivshmem \*"))]
 
 
 @check("checkpatch", "the kernel's checkpatch.pl --strict finds nothing in C sources")
