@@ -43,10 +43,16 @@ def python_module(name: str) -> str:
     return name
 
 
-@check("shell", "bash parses all shell scripts, and shellcheck finds nothing")
+# A sourced file that exists in a guest only; "a && b || fail", which is meant to
+# fail when b does.
+NOT_WRONG = "SC1091,SC2015"
+
+
+@check("shell", "shellcheck finds nothing in shell scripts and completions")
 def shell(tree: Tree) -> Outcome:
     """Mistakes in shell scripts and completions."""
     if not tree.shell:
         return Outcome("0 files")
-    findings = run_tool([need("shellcheck"), "-f", "gcc", *tree.shell], tree)
+    findings = run_tool([need("shellcheck"), "-f", "gcc", "-e", NOT_WRONG,
+                         *tree.shell], tree)
     return Outcome(count(tree.shell), findings)
