@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from . import initramfs
+from .clock import tsc_khz
 from .kernel import Kernel
 from .log import LabError, say
 from .paths import LAB
@@ -70,8 +71,9 @@ def kernel_parameters(accel: str) -> str:
 
     QEMU derives every emulated CPU's time stamp counter from one clock, so that
     it can be trusted; the alternative is a device access per look at the clock.
+    Its frequency is told, since measuring it fails when the host is busy.
     """
-    return "tsc=reliable" if accel == "tcg" else ""
+    return f"tsc=reliable tsc_early_khz={tsc_khz()}" if accel == "tcg" else ""
 
 
 def boots(command: list[str]) -> str:
