@@ -10,17 +10,18 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TextIO
 
 from lab import VM, LabError, Server, accel, ivshmem_doorbell, kernel
 from lab.kernel import Kernel
-from lab.paths import BUILD
+from lab.paths import BUILD, ROOT
 
 from . import report
 from .peers import DemoError, Guest, Host, Peer
 
 FOLDER = BUILD / "demo"
-SUMMARY = FOLDER / "summary.json"
+SUMMARY = "summary.json"
 
 SLOTS = 8           # each process of the host that attaches takes one
 VECTORS = 8         # a peer rings others on the vector that is its own id
@@ -52,7 +53,7 @@ Both machines are the same for all ways: one virtual CPU, and an emulated IOMMU
 with interrupt remapping, since VFIO needs one. In a pair VM-VM both ends go the
 way that is named; in VM-host the host's end always is the server's socket.
 
-{SUMMARY.relative_to(BUILD.parent)} has all figures. A way's own rtt_us are those of VM-VM,
+{FOLDER.relative_to(ROOT)}/{SUMMARY} has all figures. A way's own rtt_us are those of VM-VM,
 its count and lost are the sums of its pairs.
 
 Exit status: 0 all went well; 1 a ping was lost, a doorbell or a greeting did not
@@ -81,13 +82,13 @@ class Stage:
         print(f"          {text}", file=self.out, flush=True)
 
 
-def start_vms(server: Server, guest_kernel: Kernel, mode: str,
+def start_vms(server: Server, guest_kernel: Kernel, mode: str, folder: Path,
               cleanup: ExitStack) -> list[VM]:
     """Both machines, up and running."""
     # With KVM the remapping needs the interrupt controller to be QEMU's.
     machine = ",kernel-irqchip=split" if mode == "kvm" else ""
     vms = [VM(name, [IOMMU, ivshmem_doorbell(server, VECTORS)], kernel=guest_kernel,
-              append=KERNEL_PARAMETERS, machine=machine, directory=FOLDER / name)
+              append=KERNEL_PARAMETERS, machine=machine, directory=folder / name)
            for name in ("vm-a", "vm-b")]
     for vm in vms:
         cleanup.callback(vm.kill)
@@ -158,17 +159,18 @@ def complaints(vms: list[VM]) -> list[str]:
             for vm in vms if (alarm := vm.console.alarms())]
 
 
-def perform(stage: Stage, count: int, cleanup: ExitStack) -> tuple[dict[str, Any], list[str]]:
+def perform(stage: Stage, count: int, folder: Path,
+            cleanup: ExitStack) -> tuple[dict[str, Any], list[str]]:
     """The whole demo: its summary, and what went wrong without ending it."""
     guest_kernel = kernel.get()
     mode, why = accel.choose(guest_kernel)
     stage.say(f"starting ivshmemd with one link: {SLOTS} slots, {VECTORS} vectors")
-    (FOLDER / "ivshmemd.log").unlink(missing_ok=True)
+    (folder / "ivshmemd.log").unlink(missing_ok=True)
     server = cleanup.enter_context(Server(name="demo", peers=SLOTS, vectors=VECTORS,
-                                          directory=FOLDER))
+                                          directory=folder))
     stage.say(f"starting two virtual machines, Linux {guest_kernel.release}, "
               f"{mode.upper()} ({why})")
-    vms = start_vms(server, guest_kernel, mode, cleanup)
+    vms = start_vms(server, guest_kernel, mode, folder, cleanup)
     try:
         stage.say("loading ivshmem.ko in both")
         guests = [Guest(vm) for vm in vms]
@@ -208,32 +210,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=_count, default=DEFAULT_COUNT, metavar="N",
                         help=f"pings in each way and pair, 1 to {MAX_COUNT} "
                              f"({DEFAULT_COUNT})")
+    parser.add_argument("--directory", type=Path, default=FOLDER, metavar="DIR",
+                        help="where the summary and the logs are left "
+                             f"({FOLDER.relative_to(ROOT)})")
     parser.add_argument("--json", action="store_true",
                         help="print the summary as JSON instead of the table")
     return parser
 
 
-def _reserve() -> TextIO:
+def _reserve(folder: Path) -> TextIO:
     """Keep a second demo out of this one's files."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    lock = open(FOLDER / "lock", "w", encoding="ascii")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(folder / "lock", "w", encoding="ascii")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise DemoError(f"{FOLDER}: another demo is running here; wait for its end") \
-            from None
+        raise DemoError(f"{folder}: another demo is running here; wait for its end, or "
+                        "choose another --directory") from None
     return lock
 
 
-def _show(stage: Stage, summary: dict[str, Any], as_json: bool) -> None:
+def _show(summary: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary, indent=2))
-    else:
-        print(f"\nRound trips in microseconds; {summary['vcpus']} virtual CPU each, Linux "
-              f"{summary['kernel']}, QEMU {summary['qemu']}, {summary['accel'].upper()}\n\n"
-              f"{report.table(summary['ways'])}\n", flush=True)
-    stage.say(f"done; all figures are in {SUMMARY.relative_to(BUILD.parent)}")
+        return
+    print(f"\nRound trips in microseconds; {summary['vcpus']} virtual CPU each, Linux "
+          f"{summary['kernel']}, QEMU {summary['qemu']}, {summary['accel'].upper()}\n\n"
+          f"{report.table(summary['ways'])}\n", flush=True)
 
 
 def _terminated(*_: object) -> None:
@@ -246,15 +250,17 @@ def main() -> int:
     stage = Stage(sys.stderr if args.json else sys.stdout)
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        with _reserve(), ExitStack() as cleanup:
-            SUMMARY.unlink(missing_ok=True)
-            summary, wrong = perform(stage, args.count, cleanup)
-            report.write(SUMMARY, summary)
-        _show(stage, summary, args.json)
+        folder = args.directory.resolve()
+        with _reserve(folder), ExitStack() as cleanup:
+            (folder / SUMMARY).unlink(missing_ok=True)
+            summary, wrong = perform(stage, args.count, folder, cleanup)
+            report.write(folder / SUMMARY, summary)
+        _show(summary, args.json)
+        stage.say(f"done; all figures are in {folder / SUMMARY}")
     except KeyboardInterrupt:
         print("\ndemo: interrupted; everything is stopped", file=sys.stderr)
         return 130
-    except (DemoError, LabError, TimeoutError, subprocess.SubprocessError) as error:
+    except (DemoError, LabError, OSError, subprocess.SubprocessError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     for line in wrong:

@@ -14,7 +14,7 @@ import subprocess
 import time
 from typing import Any, Callable
 
-from lab import VM, LabError, Process, Server
+from lab import VM, Server
 from lab.agent import poll_until
 from lab.paths import USERSPACE
 
@@ -27,6 +27,8 @@ PATIENCE = 60
 # An answer that takes longer is lost. So long, that none is lost because the
 # machine was busy with something else for a moment.
 LOST_AFTER = 10
+# Many times what a round trip takes.
+SLOW_PING = 0.03
 
 TO_VFIO = """\
 set -e
@@ -77,10 +79,10 @@ class Output:
 class Listener:
     """A program that answers pings, until it is stopped."""
 
-    def __init__(self, peer: "Peer", command: str,
+    def __init__(self, peer: "Peer", command: list[str],
                  stop: Callable[[], tuple[str, str]]) -> None:
         self.peer = peer
-        self.command = command
+        self.command = shlex.join(command)
         self._stop = stop
 
     def stop(self) -> dict[str, Any]:
@@ -131,6 +133,10 @@ class Peer:
 
     def listen(self, way: str) -> Listener:
         """Answer pings."""
+        raise NotImplementedError
+
+    def check_alive(self) -> None:
+        """DemoError if nobody can answer pings any more; costs the peer nothing."""
         raise NotImplementedError
 
 
@@ -202,14 +208,26 @@ class Guest(Peer):
             listener.kill("INT")
             result = listener.wait(PATIENCE)
             return result.stdout, result.stderr
-        return Listener(self, shlex.join(command), stop)
+        return Listener(self, command, stop)
 
     def ping(self, way: str, other: Peer, count: int) -> dict[str, Any]:
         """Measure round trips to a peer that listens."""
         command = self._ping_tool(way, other.peer_id, "--count", count,
                                   "--timeout", LOST_AFTER)
-        result = self.vm.run(command, 10 * PATIENCE, check=False)
-        return parse(self, result.command, result.stdout, result.stderr)
+        pinger = self.vm.spawn(command)
+
+        def ended() -> bool:
+            other.check_alive()
+            return pinger.poll() is not None
+        # Every look at the pinger is work for its guest.
+        poll_until(ended, PATIENCE + count * SLOW_PING,
+                   f"{self.name}: {pinger.command}", longest=0.25)
+        return parse(self, pinger.command, pinger.stdout, pinger.stderr)
+
+    def check_alive(self) -> None:
+        if not self.vm.alive:
+            raise DemoError(f"{self.name}: the virtual machine has ended\n"
+                            + self.vm.evidence())
 
 
 class Host(Peer):
@@ -278,11 +296,16 @@ class Host(Peer):
     def listen(self, way: str) -> Listener:
         poll = ["--poll"] if way == "polling" else []
         command = self.tool("ping", "--listen", "--json", *poll)
-        process = self._spawn(command, subprocess.PIPE)
+        process = self._listener = self._spawn(command, subprocess.PIPE)
         self._join(process)
 
         def stop() -> tuple[str, str]:
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=PATIENCE)
             return out.decode(), err.decode()
-        return Listener(self, shlex.join(command), stop)
+        return Listener(self, command, stop)
+
+    def check_alive(self) -> None:
+        if self._listener.poll() is not None:
+            raise DemoError(f"{self.name}: {shlex.join(self._listener.args)}: ended with "
+                            f"status {self._listener.returncode}")
