@@ -69,6 +69,7 @@ def test_manager_that_does_not_read(link, directory):
             notify.send(b'X=1')
     with Client(directory / 'lab.sock').handshake(2, 1):
         server.wait_log('slot 0: .* joined')
+    server.wait_log('slot 0: .* is gone')
     with Client(directory / 'lab.sock').handshake(2, 1) as client:
         assert client.id == 0
     notify.close()
@@ -286,7 +287,9 @@ def test_unit_allows_what_the_program_does(directory):
         notify.bind(str(directory / 'notify'))
         notify.settimeout(BOUND)
         with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=dict(
-                os.environ, NOTIFY_SOCKET=str(directory / 'notify'))) as tracer:
+                # Two tracers at once are too many.
+                os.environ, ASAN_OPTIONS='detect_leaks=0',
+                NOTIFY_SOCKET=str(directory / 'notify'))) as tracer:
             assert notify.recv(4096) == b'READY=1'
             pid = int((directory / 'a.lock').read_text())
             with Client(directory / 'a').handshake(2, 2), \
