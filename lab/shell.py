@@ -22,6 +22,8 @@ from .server import Server
 from .vm import VM, Process, VMDied
 
 NAMES = ("a", "b")
+# Seconds that a shell that was left may take to end before the next.
+HANDOVER = 5
 
 WELCOME = """\
 \x1b[1mThis is VM {name}.\x1b[0m It shares memory with VM {other}; the driver is loaded. Try:
@@ -59,7 +61,7 @@ class Desk:
                 if request == "resize":
                     self.vm.run(["stty", "-F", "/dev/hvc0", "rows", rows,
                                  "cols", columns], check=False)
-                elif not self.occupied.acquire(blocking=False):
+                elif not self.occupied.acquire(timeout=HANDOVER):
                     connection.sendall(b"This VM is in use in another terminal.\r\n")
                 else:
                     try:
