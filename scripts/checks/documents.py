@@ -105,3 +105,19 @@ def _snippets(tree: Tree, name: str) -> str:
     pattern = MD_CODE if name.endswith(".md") else RST_CODE
     return "".join(f'#line {text.count(chr(10), 0, match.start(1)) + 1} "{name}"\n'
                    f"{match[1]}\n" for match in pattern.finditer(text))
+
+
+UAPI = ("include/uapi/linux/ivshmem.h", "Documentation/uapi.rst")
+CONTRACT = re.compile(r"\b(E(?!POLL)[A-Z0-9]{3,}|IVSHMEM_IOC_(?!MAGIC)\w+)\b")
+
+
+@check("uapi", "header and document of the character device name the same errors and ioctls")
+def uapi(tree: Tree) -> Outcome:
+    """What is promised in one place is promised in the other."""
+    if not set(UAPI) <= set(tree.files):
+        return Outcome("0 files")
+    header, document = ({match[0] for match in CONTRACT.finditer(tree.text(name))}
+                        for name in UAPI)
+    return Outcome(count(UAPI), [
+        *(Finding(UAPI[1], 0, f"{word}: {UAPI[0]} has it") for word in header - document),
+        *(Finding(UAPI[0], 0, f"{word}: {UAPI[1]} has it") for word in document - header)])

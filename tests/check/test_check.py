@@ -84,6 +84,11 @@ SOUND = {
 .SH NAME
 frob \\- do nothing
 """,
+    "Documentation/uapi.rst": f".. {GPL}\n\nEINVAL: it is invalid.\n",
+    "include/uapi/linux/ivshmem.h": f"/* {GPL} WITH Linux-syscall-note */\n"
+                                    "#define IVSHMEM_ERROR\tEINVAL\n"
+                                    "extern const int ivshmem;\n",
+    "LICENSES/Linux-syscall-note.txt": "the text of the note\n",
     "drivers/Kbuild": f"# {GPL}\nobj-m += core/\n",
     "drivers/core/Kbuild": f"# {GPL}\nobj-m := frob.o\n",
     "drivers/core/frob.c": MODULE,
@@ -138,6 +143,8 @@ WRONG = {
     "snippets": ("Documentation/text.rst", SOUND["Documentation/text.rst"] +
                  "\n.. code-block:: c\n\n   int frob(void)\n   {\n           frobnicate();\n   }\n",
                  r"Documentation/text\.rst:12: error: implicit declaration"),
+    "uapi": ("Documentation/uapi.rst", f".. {GPL}\n\nEINVAL and EFAULT\n",
+             r"include/uapi/linux/ivshmem\.h: EFAULT: Documentation/uapi\.rst has it"),
     "headers": ("lib/include/frobnicate.h", f"/* {GPL} */\nuint32_t frob(void);\n",
                 r"lib/include/frobnicate\.h:2: c: error: unknown type name .uint32_t"),
     "clang-tidy": ("tools/frob.c", program("\tint *p = NULL;\n\n\treturn *p;\n", "stddef.h"),
