@@ -197,10 +197,9 @@ def perform(stage: Stage, count: int, folder: Path,
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MAX_COUNT:
-        raise ValueError
-    return number
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"{text}: not a number of 1 to {MAX_COUNT}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
