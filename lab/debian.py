@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
@@ -154,7 +155,7 @@ class Apt:
         env = dict(os.environ, APT_CONFIG=str(self.config), LC_ALL="C")
         done = subprocess.run(command, env=env, cwd=cwd, text=True, check=False,
                               stdin=subprocess.DEVNULL,
-                              stdout=None if show else subprocess.PIPE,
+                              stdout=sys.stderr if show else subprocess.PIPE,
                               stderr=None if show else subprocess.PIPE)
         if done.returncode:
             raise LabError(f"{' '.join(command)}: failed"
