@@ -53,6 +53,7 @@ install: install-userspace install-modules ## both of the following
 .PHONY: install-userspace
 install-userspace: userspace ## library, server and tools, below DESTDIR and PREFIX
 	@DESTDIR="$(DESTDIR)" meson install -C build/meson --no-rebuild
+	@[ "$(DESTDIR)" ] || ldconfig
 
 .PHONY: install-modules
 install-modules: ## modules for KDIR, rules of udev

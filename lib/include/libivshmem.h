@@ -106,6 +106,7 @@ LIBIVSHMEM_API void ivshmem_close(struct ivshmem *ivs);
 
 /**
  * ivshmem_get_info() - query the device or link
+ * @ivs: the handle
  * Return: 0, -EINVAL, -ENODEV (the device is gone).
  */
 LIBIVSHMEM_API int ivshmem_get_info(struct ivshmem *ivs,
@@ -113,6 +114,7 @@ LIBIVSHMEM_API int ivshmem_get_info(struct ivshmem *ivs,
 
 /**
  * ivshmem_peer_vectors() - how many vectors a peer can be rung on
+ * @ivs: the handle
  * @peer: its id
  *
  * Return: 1 to 256; -ENXIO (no such peer is known), -EINVAL (out of range),
@@ -122,6 +124,7 @@ LIBIVSHMEM_API int ivshmem_peer_vectors(struct ivshmem *ivs, uint32_t peer);
 
 /**
  * ivshmem_map() - map a part of the shared memory
+ * @ivs: the handle
  * @offset: byte offset, a multiple of the page size
  * @length: bytes; 0 means up to the end of the memory
  * @prot:   PROT_READ, or PROT_READ | PROT_WRITE
@@ -141,6 +144,7 @@ LIBIVSHMEM_API int ivshmem_unmap(void *addr, size_t length);
 
 /**
  * ivshmem_ring() - interrupt a peer
+ * @ivs: the handle
  * @peer:   its id
  * @vector: its vector, 0 to 255
  *
@@ -156,6 +160,7 @@ LIBIVSHMEM_API int ivshmem_ring(struct ivshmem *ivs, uint32_t peer,
 
 /**
  * ivshmem_subscribe() - choose the vectors that are waited for
+ * @ivs: the handle
  * @vectors: bit v % 64 of word v / 64 stands for vector v; 256 bits.
  *           At open all vectors are subscribed.
  *
@@ -166,6 +171,7 @@ LIBIVSHMEM_API int ivshmem_subscribe(struct ivshmem *ivs,
 
 /**
  * ivshmem_wait() - wait for doorbells and consume them
+ * @ivs: the handle
  * @events:     filled in, one entry a vector
  * @max:        entries that @events can hold, at least 1
  * @timeout_ms: how long to wait; 0 only looks, -1 waits for ever
@@ -179,6 +185,7 @@ LIBIVSHMEM_API int ivshmem_wait(struct ivshmem *ivs,
 
 /**
  * ivshmem_fd() - a descriptor for poll(2), epoll(7) or io_uring(7)
+ * @ivs: the handle
  *
  * Readable when ivshmem_wait() has something to do.  It belongs to the handle:
  * do not read from it and do not close it.

@@ -19,9 +19,8 @@
 #define PLACES		"/{extra,updates,updates/dkms,weak-updates," \
 			"kernel/drivers/*}/ivshmem.ko*"
 
-#define BUILD_REMEDY	"build it for this kernel: make modules " \
-			"KDIR=/lib/modules/%s/build, or with DKMS: dkms " \
-			"autoinstall -k %s"
+#define BUILD_REMEDY	"build and install it for this kernel: make modules " \
+			"install KDIR=/lib/modules/%s/build"
 
 /* First line that `modinfo -F vermagic` prints. */
 static bool ask_modinfo(const char *program, const char *file, char *line,
@@ -125,7 +124,7 @@ static void examine_file(struct findings *findings, const char *file,
 		      "built for this kernel, %s", kernel);
 		return;
 	}
-	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel, kernel);
+	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel);
 	close = same_series(release, kernel);
 	found(findings, close ? VERDICT_WARN : VERDICT_FAIL, "module", file,
 	      remedy, "built for kernel %s, but this one is %s%s", release,
@@ -152,7 +151,7 @@ static bool examine_others(struct findings *findings, const char *kernel)
 						 release);
 	}
 	globfree(&files);
-	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel, kernel);
+	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel);
 	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER, remedy,
 	      "installed for kernel %s, but this one is %s", releases, kernel);
 	return true;
@@ -181,6 +180,6 @@ void examine_module(struct findings *findings, const char *file)
 	}
 	if (!examine_others(findings, kernel.release))
 		found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER,
-		      "install the package ivshmem-dkms, or: make modules, "
-		      "make install", "not installed for any kernel");
+		      "build and install it: make modules install",
+		      "not installed for any kernel");
 }
