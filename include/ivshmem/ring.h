@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The ring: records of any length from one producer to one consumer, who do
+ * not trust each other.  Documentation/wire-format.rst specifies it.
+ *
+ * Three pieces of shared memory belong to a ring.  The data and the line of
+ * the producer (struct ivring_tx) are written by the producer alone, the line
+ * of the consumer (struct ivring_rx) by the consumer alone.  Indices are bytes
+ * and run freely; index modulo size is the place.  Each side keeps its own
+ * indices privately and only publishes them: what the other side writes can
+ * break the ring, never lead out of it.
+ *
+ * None of these functions waits, allocates or logs.  Each side is used by one
+ * thread at a time.
+ */
+#ifndef IVSHMEM_RING_H
+#define IVSHMEM_RING_H
+
+#include "port.h"
+
+/* Records begin at multiples of this, so that a cache line has one writer */
+#define IVRING_ALIGN		64U
+#define IVRING_HEADER		8U
+#define IVRING_SIZE_MIN		4096U
+#define IVRING_SIZE_MAX		(1U << 31)
+/* Of a record that only fills the space up to the end of the data */
+#define IVRING_KIND_PAD		0xffffffffU
+
+/**
+ * struct ivring_tx - the producer's line
+ * @prod: end of what is published
+ * @space_event: a kick is wanted when the consumer's index passes this
+ * @reserved: fills the cache line
+ */
+struct ivring_tx {
+	__le32 prod;
+	__le32 space_event;
+	__u8 reserved[56];
+};
+
+/**
+ * struct ivring_rx - the consumer's line
+ * @cons: end of what is consumed
+ * @data_event: a kick is wanted when the producer's index passes this
+ * @reserved: fills the cache line
+ */
+struct ivring_rx {
+	__le32 cons;
+	__le32 data_event;
+	__u8 reserved[56];
+};
+
+/**
+ * struct ivring_record - precedes the payload of each record
+ * @length: bytes of payload
+ * @kind: what it is, up to the users of the ring, or IVRING_KIND_PAD
+ */
+struct ivring_record {
+	__le32 length;
+	__le32 kind;
+};
+
+/* What is wrong with a ring; final until it is set up anew */
+enum ivring_fault {
+	IVRING_OK,
+	IVRING_BAD_PROD,	/* more published than fits, or unaligned */
+	IVRING_BAD_CONS,	/* more consumed than published, or unaligned */
+	IVRING_BAD_LENGTH,	/* a record longer than what is published */
+	IVRING_BAD_PAD,		/* padding where none can be */
+};
+
+/**
+ * struct ivring_producer - private half of the producer
+ * @data: the data area
+ * @own: own line
+ * @peer: the consumer's line
+ * @size: of the data area
+ * @next: where the next record begins
+ * @prod: what is published
+ * @cons: the consumer's index, as last checked
+ * @fault: why the ring is broken
+ */
+struct ivring_producer {
+	__u8 __ivshmem *data;
+	struct ivring_tx __ivshmem *own;
+	const struct ivring_rx __ivshmem *peer;
+	__u32 size;
+	__u32 next;
+	__u32 prod;
+	__u32 cons;
+	enum ivring_fault fault;
+};
+
+/**
+ * struct ivring_consumer - private half of the consumer
+ * @data: the data area
+ * @own: own line
+ * @peer: the producer's line
+ * @size: of the data area
+ * @next: where the next record begins
+ * @cons: what is released
+ * @prod: the producer's index, as last checked
+ * @total: size of the record that was peeked, header included; else 0
+ * @fault: why the ring is broken
+ */
+struct ivring_consumer {
+	const __u8 __ivshmem *data;
+	struct ivring_rx __ivshmem *own;
+	const struct ivring_tx __ivshmem *peer;
+	__u32 size;
+	__u32 next;
+	__u32 cons;
+	__u32 prod;
+	__u32 total;
+	enum ivring_fault fault;
+};
+
+/* Longest payload for a data area of @size bytes: two records always fit */
+static inline __u32 ivring_max_length(__u32 size)
+{
+	return size / 2 - IVRING_HEADER;
+}
+
+static inline __u32 ivring_total(__u32 length)
+{
+	return (length + IVRING_HEADER + IVRING_ALIGN - 1) &
+	       ~(IVRING_ALIGN - 1);
+}
+
+/* Whether an index that moved from @old to @now has passed @event */
+static inline bool ivring_passed(__u32 event, __u32 now, __u32 old)
+{
+	return now - event - 1 < now - old;
+}
+
+/**
+ * ivring_producer_init() - set up an empty ring for sending
+ * @p: the private half
+ * @data: data area, aligned to IVRING_ALIGN
+ * @size: its size, a power of two, IVRING_SIZE_MIN to IVRING_SIZE_MAX
+ * @own: own line
+ * @peer: the consumer's line, not looked at before the first ivring_reserve()
+ */
+static inline void ivring_producer_init(struct ivring_producer *p,
+					void __ivshmem *data, __u32 size,
+					struct ivring_tx __ivshmem *own,
+					const struct ivring_rx __ivshmem *peer)
+{
+	p->data = (__u8 __ivshmem *)data;
+	p->own = own;
+	p->peer = peer;
+	p->size = size;
+	p->next = 0;
+	p->prod = 0;
+	p->cons = 0;
+	p->fault = IVRING_OK;
+	ivshmem_store32(&own->space_event, 0);
+	ivshmem_store32(&own->prod, 0);
+}
+
+/**
+ * ivring_consumer_init() - set up an empty ring for receiving
+ * @c: the private half
+ * @data: data area, aligned to IVRING_ALIGN
+ * @size: its size, a power of two, IVRING_SIZE_MIN to IVRING_SIZE_MAX
+ * @own: own line
+ * @peer: the producer's line, not looked at before the first ivring_peek()
+ */
+static inline void ivring_consumer_init(struct ivring_consumer *c,
+					const void __ivshmem *data, __u32 size,
+					struct ivring_rx __ivshmem *own,
+					const struct ivring_tx __ivshmem *peer)
+{
+	c->data = (const __u8 __ivshmem *)data;
+	c->own = own;
+	c->peer = peer;
+	c->size = size;
+	c->next = 0;
+	c->cons = 0;
+	c->prod = 0;
+	c->total = 0;
+	c->fault = IVRING_OK;
+	ivshmem_store32(&own->data_event, 0);
+	ivshmem_store32(&own->cons, 0);
+}
+
+/* Looks at the consumer's index: it may only grow, up to what is published */
+static inline bool ivring_refresh_cons(struct ivring_producer *p)
+{
+	/* Pairs with ivring_release(): the space was read before it is reused */
+	__u32 cons = ivshmem_load_acquire32(&p->peer->cons);
+
+	if (cons - p->cons > p->prod - p->cons || cons % IVRING_ALIGN) {
+		p->fault = IVRING_BAD_CONS;
+		return false;
+	}
+
+	p->cons = cons;
+	return true;
+}
+
+/* Bytes that a record of @need bytes takes from p->next on, with padding */
+static inline __u32 ivring_cost(const struct ivring_producer *p, __u32 need)
+{
+	__u32 room = p->size - (p->next & (p->size - 1));
+
+	return need <= room ? need : room + need;
+}
+
+static inline void ivring_put_header(struct ivring_producer *p, __u32 length,
+				     __u32 kind)
+{
+	struct ivring_record __ivshmem *record;
+
+	record = (struct ivring_record __ivshmem *)
+		 (p->data + (p->next & (p->size - 1)));
+	ivshmem_store32(&record->length, length);
+	ivshmem_store32(&record->kind, kind);
+}
+
+/**
+ * ivring_reserve() - get space for a record, in place
+ * @p: the producer
+ * @length: bytes of payload at most
+ * @payload: where to write it; contiguous
+ *
+ * To be followed by ivring_commit(), or by another ivring_reserve(), which
+ * takes its place.
+ *
+ * Return: 0; -EAGAIN (no space now, see ivring_want_space()), -EMSGSIZE (longer
+ * than ivring_max_length()), -EPROTO (the ring is broken, see @p->fault).
+ */
+static inline int ivring_reserve(struct ivring_producer *p, __u32 length,
+				 void __ivshmem **payload)
+{
+	__u32 cost, need;
+
+	if (p->fault)
+		return -EPROTO;
+	if (length > ivring_max_length(p->size))
+		return -EMSGSIZE;
+
+	need = ivring_total(length);
+	cost = ivring_cost(p, need);
+	if (cost > p->size - (p->next - p->cons)) {
+		if (!ivring_refresh_cons(p))
+			return -EPROTO;
+		if (cost > p->size - (p->next - p->cons))
+			return -EAGAIN;
+	}
+
+	if (cost != need) {
+		ivring_put_header(p, cost - need - IVRING_HEADER,
+				  IVRING_KIND_PAD);
+		p->next += cost - need;
+	}
+
+	*payload = p->data + (p->next & (p->size - 1)) + IVRING_HEADER;
+	return 0;
+}
+
+/**
+ * ivring_commit() - finish the record that was reserved last
+ * @p: the producer
+ * @length: bytes of payload, not more than were reserved
+ * @kind: for the consumer; not IVRING_KIND_PAD
+ *
+ * The consumer sees it after ivring_publish(), which may follow several.
+ */
+static inline void ivring_commit(struct ivring_producer *p, __u32 length,
+				 __u32 kind)
+{
+	ivring_put_header(p, length, kind);
+	p->next += ivring_total(length);
+}
+
+/**
+ * ivring_publish() - show the consumer all that was committed
+ * @p: the producer
+ *
+ * Return: whether the consumer wants to be kicked.
+ */
+static inline bool ivring_publish(struct ivring_producer *p)
+{
+	__u32 old = p->prod;
+
+	if (p->next == old)
+		return false;
+
+	p->prod = p->next;
+	/* Records before index; pairs with ivring_refresh_prod() */
+	ivshmem_store_release32(&p->own->prod, p->prod);
+	/* Index before event; pairs with ivring_want_data() */
+	ivshmem_mb();
+
+	return ivring_passed(ivshmem_load32(&p->peer->data_event), p->prod,
+			     old);
+}
+
+/**
+ * ivring_want_space() - ask to be kicked when a record fits
+ * @p: the producer
+ * @length: bytes of its payload, not above ivring_max_length()
+ *
+ * To be called after ivring_publish(): the consumer cannot give back the space
+ * of records that it was not shown.
+ *
+ * Return: true when it fits already, or the ring is broken: do not wait.
+ */
+static inline bool ivring_want_space(struct ivring_producer *p, __u32 length)
+{
+	__u32 cost = ivring_cost(p, ivring_total(length));
+
+	if (p->fault)
+		return true;
+
+	ivshmem_store32(&p->own->space_event, p->next + cost - p->size - 1);
+	/* Event before index; pairs with ivring_release() */
+	ivshmem_mb();
+
+	return !ivring_refresh_cons(p) ||
+	       cost <= p->size - (p->next - p->cons);
+}
+
+/* Looks at the producer's index: it may only grow, up to a full ring */
+static inline bool ivring_refresh_prod(struct ivring_consumer *c)
+{
+	/* Pairs with ivring_publish(): the records are there */
+	__u32 prod = ivshmem_load_acquire32(&c->peer->prod);
+
+	if (prod - c->next > c->size - (c->next - c->cons) ||
+	    prod - c->next < c->prod - c->next || prod % IVRING_ALIGN) {
+		c->fault = IVRING_BAD_PROD;
+		return false;
+	}
+
+	c->prod = prod;
+	return true;
+}
+
+/* Checks the record at c->next; its size with the header, or 0 and a fault */
+static inline __u32 ivring_check_record(struct ivring_consumer *c, __u32 length,
+					__u32 kind)
+{
+	__u32 offset = c->next & (c->size - 1);
+	__u32 room = c->size - offset;
+	__u32 ready = c->prod - c->next;
+
+	if (kind == IVRING_KIND_PAD) {
+		/* Nothing needs padding at the start, nor less than the rest */
+		if (offset && length == room - IVRING_HEADER && room <= ready)
+			return room;
+		c->fault = IVRING_BAD_PAD;
+		return 0;
+	}
+
+	if (length <= ivring_max_length(c->size) &&
+	    ivring_total(length) <= room && ivring_total(length) <= ready)
+		return ivring_total(length);
+	c->fault = IVRING_BAD_LENGTH;
+	return 0;
+}
+
+/**
+ * ivring_peek() - look at the next record without consuming it
+ * @c: the consumer
+ * @payload: where it is, contiguous.  The producer may go on changing it: copy
+ *	     what has to be consistent, by ivshmem_copy_in(), before checking it
+ * @length: bytes of payload
+ * @kind: as the producer gave it
+ *
+ * Return: 0; -EAGAIN (nothing there, see ivring_want_data()), -EPROTO (the ring
+ * is broken, see @c->fault).
+ */
+static inline int ivring_peek(struct ivring_consumer *c,
+			      const void __ivshmem **payload, __u32 *length,
+			      __u32 *kind)
+{
+	const struct ivring_record __ivshmem *record;
+	__u32 found, total, type, tries;
+
+	c->total = 0;
+	/* At most one padding comes before a record */
+	for (tries = 0; tries < 2 && !c->fault; tries++) {
+		if (c->next == c->prod && !ivring_refresh_prod(c))
+			return -EPROTO;
+		if (c->next == c->prod)
+			return -EAGAIN;
+
+		record = (const struct ivring_record __ivshmem *)
+			 (c->data + (c->next & (c->size - 1)));
+		found = ivshmem_load32(&record->length);
+		type = ivshmem_load32(&record->kind);
+		total = ivring_check_record(c, found, type);
+		if (!total)
+			return -EPROTO;
+		if (type != IVRING_KIND_PAD) {
+			*payload = (const __u8 __ivshmem *)record +
+				   IVRING_HEADER;
+			*length = found;
+			*kind = type;
+			c->total = total;
+			return 0;
+		}
+		c->next += total;
+	}
+
+	return -EPROTO;
+}
+
+/**
+ * ivring_advance() - go on to the record behind the one that was peeked
+ * @c: the consumer
+ *
+ * The payloads of the records passed stay in place until ivring_release().
+ * Does nothing unless ivring_peek() found a record and this did not pass it yet.
+ */
+static inline void ivring_advance(struct ivring_consumer *c)
+{
+	c->next += c->total;
+	c->total = 0;
+}
+
+/**
+ * ivring_release() - give the space of all records passed back to the producer
+ * @c: the consumer
+ *
+ * Return: whether the producer wants to be kicked.
+ */
+static inline bool ivring_release(struct ivring_consumer *c)
+{
+	__u32 old = c->cons;
+
+	if (c->next == old)
+		return false;
+
+	c->cons = c->next;
+	/* Payloads before index; pairs with ivring_refresh_cons() */
+	ivshmem_store_release32(&c->own->cons, c->cons);
+	/* Index before event; pairs with ivring_want_space() */
+	ivshmem_mb();
+
+	return ivring_passed(ivshmem_load32(&c->peer->space_event), c->cons,
+			     old);
+}
+
+/**
+ * ivring_want_data() - ask to be kicked when there is something to read
+ * @c: the consumer
+ *
+ * Return: true when there is already, or the ring is broken: do not wait.
+ */
+static inline bool ivring_want_data(struct ivring_consumer *c)
+{
+	if (c->fault)
+		return true;
+
+	ivshmem_store32(&c->own->data_event, c->next);
+	/* Event before index; pairs with ivring_publish() */
+	ivshmem_mb();
+
+	return !ivring_refresh_prod(c) || c->next != c->prod;
+}
+
+#endif /* IVSHMEM_RING_H */
