@@ -24,8 +24,27 @@ ENVIRONMENT = {
 }
 
 
+# Seconds of silence after which it is asked whether a request has been lost.
+PATIENCE = 3
+
+
 class AgentError(LabError):
     """The guest agent refused a command or does not answer."""
+
+
+def _answer_of(line: bytes) -> dict | None:
+    """The answer in a line; None for the remains of one."""
+    try:
+        answer = json.loads(line.rpartition(b"\xff")[2])
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _number(answer: dict) -> int:
+    """The number of a mark; 0 for other answers."""
+    value = answer.get("return")
+    return value if isinstance(value, int) else 0
 
 
 class Agent:
@@ -37,24 +56,34 @@ class Agent:
         self.numbers = itertools.count(int(time.time()))
         self.in_step = False
 
-    def _synchronise(self, timeout: float) -> None:
-        """Forget everything said before, on both sides."""
+    def _send_mark(self) -> int:
+        """Ask for a mark in the stream of answers, told apart by its number."""
         number = next(self.numbers)
         # 0xff can start no JSON text: it makes the agent's parser start anew,
-        # and it marks the answer among remains of older ones.
+        # and it precedes the mark among remains of older answers.
         self.lines.send({"execute": "guest-sync-delimited",
                          "arguments": {"id": number}}, before=b"\xff")
+        return number
+
+    def _synchronise(self, timeout: float) -> None:
+        """Forget everything said before, on both sides."""
         deadline = time.monotonic() + timeout
-        while True:
-            line = self.lines.receive(max(deadline - time.monotonic(), 0))
-            if line is None:
-                raise AgentError(f"guest agent: no answer in {timeout:g} s")
-            try:
-                if json.loads(line.rpartition(b"\xff")[2]) == {"return": number}:
-                    break
-            except ValueError:
-                continue
-        self.in_step = True
+        marks = {self._send_mark()}
+        while (answer := self._next(deadline, timeout, marks)) is None \
+                or _number(answer) not in marks:
+            pass
+        self.in_step = _number(answer) == max(marks)
+
+    def _next(self, deadline: float, timeout: float, marks: set[int]) -> dict | None:
+        """The next answer; None for remains, and for another mark sent meanwhile."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise AgentError(f"guest agent: no answer in {timeout:g} s")
+        line = self.lines.receive(min(PATIENCE, left))
+        if line is None:
+            marks.add(self._send_mark())
+            return None
+        return _answer_of(line)
 
     def call(self, name: str, timeout: float = 60, **arguments: Any) -> Any:
         """Execute one of the agent's commands."""
@@ -62,22 +91,32 @@ class Agent:
             if not self.in_step:
                 self._synchronise(timeout)
             self.in_step = False
-            self.lines.send({"execute": name, "arguments": arguments})
-            line = self.lines.receive(timeout)
-            if line is None:
-                raise AgentError(f"guest agent: {name}: no answer in {timeout:g} s")
-            answer = json.loads(line)
-            self.in_step = True
+            answer = self._ask({"execute": name, "arguments": arguments}, timeout)
         if "error" in answer:
             raise AgentError(f"guest agent: {name}: {answer['error']['desc']}")
         return answer.get("return")
 
-    def send(self, name: str, **arguments: Any) -> None:
-        """Execute a command that does not answer, since it ends the guest."""
-        with self.lock:
-            self._synchronise(60)
-            self.in_step = False
-            self.lines.send({"execute": name, "arguments": arguments})
+    def _ask(self, request: dict, timeout: float) -> dict:
+        """Send a request until it is answered.
+
+        A guest that falls asleep loses what it has received and not yet read.
+        The agent answers in order: a mark before the answer shows the loss.
+        """
+        deadline = time.monotonic() + timeout
+        marks: set[int] = set()
+        outdated: set[int] = set()
+        self.lines.send(request)
+        while True:
+            answer = self._next(deadline, timeout, marks)
+            if answer is None or _number(answer) in outdated:
+                continue
+            if _number(answer) in marks:
+                outdated, marks = outdated | marks, set()
+                self.lines.send(request)
+                continue
+            # A mark may still be on its way; the next call then sends its own.
+            self.in_step = not marks and not outdated
+            return answer
 
     def spawn(self, argv: list[str], env: dict[str, str],
               stdin: bytes = b"") -> int:

@@ -492,6 +492,8 @@ class VM:
         """Wake a guest that sleeps, and wait until it takes commands."""
         self.qmp("system_wakeup")
         self.wait_event("WAKEUP", timeout)
+        self._agent_open = False
+        self.wait_ready(timeout)
         assert self._sleeper
         if self._sleeper.wait(timeout).returncode:
             raise LabError(f"{self.name}: did not sleep: {self._sleeper.stderr}")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Commands in a guest: what comes back, and what the guest sees of the host."""
 
+import threading
+
 import pytest
 
-from lab import CommandFailed
+from lab import CommandFailed, agent
 from lab.paths import ROOT
 
 
@@ -113,3 +115,11 @@ def test_share_is_written_from_both_sides(vm):
     assert (vm.share / "up").read_text() == "from the guest\n"
     (vm.share / "down").write_text("changed")
     assert vm.run("cat /mnt/share/down").stdout == "changed"
+
+
+def test_slow_guest_is_waited_for(vm):
+    """No answer for a while means neither a loss nor an answer out of step."""
+    vm.pause()
+    threading.Timer(2.5 * agent.PATIENCE, vm.cont).start()
+    assert vm.run("echo patience").stdout == "patience\n"
+    assert vm.run("echo in step").stdout == "in step\n"
