@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the tests do inside a guest: run test programs, find a device's node."""
 
+import os
 import re
+import socket
 from pathlib import Path
 
 from lab import VM, Process, Result
@@ -86,3 +88,23 @@ class Running:
         """Wait for its end; the result carries what it said."""
         code = self.process.wait(timeout).returncode
         return Result(self.process.command, code, self.output(), "")
+
+
+def nodes(vm: VM) -> list[str]:
+    """All device nodes of the driver."""
+    return vm.run(f"cd {CLASS} && echo *").stdout.replace("*", "").split()
+
+
+def keep_descriptors_busy(vm: VM, count: int) -> None:
+    """Fill @count free descriptor numbers of QEMU with files that never are ready.
+
+    QEMU before 10.0.13 goes on watching the eventfds of a doorbell device that
+    has been unplugged, by their numbers: a file that gets one of these numbers
+    and is ready makes it use the memory of the device that is gone.
+    """
+    for number in range(count):
+        quiet = os.eventfd(0)
+        # A descriptor comes with a byte; between commands a space says nothing.
+        socket.send_fds(vm._qmp.lines.sock, [b" "], [quiet])
+        vm.qmp("getfd", fdname=f"quiet{number}")
+        os.close(quiet)
