@@ -200,6 +200,10 @@ static int ivshmem_ioctl_info(struct ivshmem_file *file, void __user *uarg)
 		.revision = ivd->revision,
 	};
 
+	/* Gone in between: the cache mode could not be told any more */
+	if (READ_ONCE(ivd->dead))
+		return -ENODEV;
+
 	return copy_to_user(uarg, &info, sizeof(info)) ? -EFAULT : 0;
 }
 
