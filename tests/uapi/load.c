@@ -266,8 +266,9 @@ int main(void)
 		sigsuspend(&before);
 
 	failed = end_workers(pids);
-	printf("opened %lu read %lu polled %lu rung %lu mapped %lu bound %lu queried %lu gone %lu surprises %lu\n",
-	       tally->opened, tally->read, tally->polled, tally->rung,
+	printf("opened %lu read %lu polled %lu rung %lu ", tally->opened,
+	       tally->read, tally->polled, tally->rung);
+	printf("mapped %lu bound %lu queried %lu gone %lu surprises %lu\n",
 	       tally->mapped, tally->bound, tally->queried, tally->gone,
 	       tally->surprises);
 	return failed || tally->surprises;

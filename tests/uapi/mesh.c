@@ -18,14 +18,16 @@ struct question {
 	uint32_t answered;
 };
 
-typedef struct question table[PEERS][PEERS][IVSHMEM_MAX_VECTORS];
+struct table {
+	struct question of[PEERS][PEERS][IVSHMEM_MAX_VECTORS];
+};
 
 struct member {
 	const char *path;
 	int fd;
 	uint32_t peer;
 	uint32_t vectors;
-	volatile table *questions;
+	volatile struct table *questions;
 };
 
 static struct member members[PEERS];
@@ -57,7 +59,7 @@ static void join(const char *path)
 		quit(path, "peer id beyond the table");
 	m->peer = info.peer_id;
 	m->vectors = info.vectors;
-	m->questions = mmap(NULL, sizeof(table), PROT_READ | PROT_WRITE,
+	m->questions = mmap(NULL, sizeof(struct table), PROT_READ | PROT_WRITE,
 			    MAP_SHARED, m->fd, PLACE);
 	if (m->questions == MAP_FAILED)
 		quit(path, "mmap");
@@ -71,7 +73,7 @@ static unsigned int answer_vector(struct member *m, uint32_t vector)
 	uint32_t asked;
 
 	for (asker = 0; asker < PEERS; asker++) {
-		q = &(*m->questions)[asker][m->peer][vector];
+		q = &m->questions->of[asker][m->peer][vector];
 		asked = __atomic_load_n(&q->asked, __ATOMIC_ACQUIRE);
 		if (asked == q->answered)
 			continue;
@@ -144,7 +146,7 @@ static void await_vector(struct member *m, uint32_t vector, uint32_t peer)
 /* One question; told of by a doorbell, and so is the answer. */
 static void ask_one(struct member *m, uint32_t peer, uint32_t vector)
 {
-	volatile struct question *q = &(*m->questions)[m->peer][peer][vector];
+	volatile struct question *q = &m->questions->of[m->peer][peer][vector];
 	uint32_t number = q->asked + 1;
 
 	__atomic_store_n(&q->asked, number, __ATOMIC_RELEASE);
