@@ -27,6 +27,18 @@ test: ## run all tests; ends with "N passed, N failed"
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
 
+.PHONY: bench
+bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
+	@scripts/setup build lab
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m bench.doorbell
+
+.PHONY: proof
+proof: ## prove the ring, for all that a hostile peer can do
+	@scripts/setup build test
+	@$(PYTHON) -m proof
+
 .PHONY: check
 check: ## look for mistakes in the sources without running them
 	@scripts/setup build lab check

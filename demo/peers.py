@@ -40,6 +40,16 @@ echo {address} >/sys/bus/pci/drivers_probe
 """
 
 
+TO_DRIVER = """\
+set -e
+device=/sys/bus/pci/devices/{address}
+[ ! -e /sys/bus/pci/drivers/ivshmem/{address} ] || exit 0
+echo >$device/driver_override
+echo {address} >$device/driver/unbind
+echo {address} >/sys/bus/pci/drivers_probe
+"""
+
+
 class DemoError(Exception):
     """Something did not happen as it should; the message says what."""
 
@@ -163,6 +173,10 @@ class Guest(Peer):
     def drive_from_user_space(self) -> None:
         """Take the device from the driver and hand it to VFIO."""
         self.run(TO_VFIO.format(address=self.address))
+
+    def drive_from_kernel(self) -> None:
+        """Give the device back to the driver, if it does not have it."""
+        self.run(TO_DRIVER.format(address=self.address))
 
     def run(self, command: str | list[str]) -> str:
         return self.vm.run(command, PATIENCE).stdout

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Doorbell round trips, our driver against the same device driven from user
+space, in one run: alternating, in the same two virtual machines."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from demo.demo import SLOTS, VECTORS, Stage, complaints, ping, start_vms
+from demo.peers import DemoError, Guest, Host
+from demo.report import PAIRS
+from lab import LabError, Server, accel, kernel
+from lab.paths import BUILD, ROOT
+
+RESULT = BUILD / "bench/doorbell.json"
+
+# The first is ours.
+WAYS = ("driver", "vfio", "polling")
+FIGURES = ("p50", "p99")
+
+
+def machine(guest_release: str, mode: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = next((line.split(":")[1].strip() for line in
+                  Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT,
+                            capture_output=True, text=True, check=False).stdout.strip()
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
+            "qemu": accel.qemu_version().split("version ")[-1].split()[0],
+            "accel": mode, "guest_kernel": guest_release, "commit": commit,
+            "load": os.getloadavg()[0]}
+
+
+def run_once(stage: Stage, guests: list[Guest], host: Host, count: int) -> dict[str, Any]:
+    """One run of each way between each pair, in the order of WAYS."""
+    figures = {}
+    for way in WAYS:
+        for guest in guests:
+            if way == "vfio":
+                guest.drive_from_user_space()
+            else:
+                guest.drive_from_kernel()
+        figures[way] = {"vm-vm": ping(stage, way, guests[0], guests[1], count),
+                        "vm-host": ping(stage, way, guests[0], host, count)}
+        for pair, one in figures[way].items():
+            if one["lost"]:
+                raise DemoError(f"{way}, {PAIRS[pair]}: {one['lost']} pings were lost")
+    return figures
+
+
+def results(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The comparison with each other way; a ratio above 1 is in our favour."""
+    rows = []
+    for peer in WAYS[1:]:
+        for pair in PAIRS:
+            for figure in FIGURES:
+                ours = [run[WAYS[0]][pair]["rtt_us"][figure] for run in runs]
+                theirs = [run[peer][pair]["rtt_us"][figure] for run in runs]
+                rows.append({
+                    "name": f"doorbell_{pair.replace('-', '_')}_{figure}", "unit": "us",
+                    "better": "lower", "peer": peer,
+                    "ours": statistics.median(ours), "theirs": statistics.median(theirs),
+                    "ratio": round(statistics.median(theirs) / statistics.median(ours), 3),
+                    "runs": len(runs), "ours_all": ours, "theirs_all": theirs})
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """For people; the ratio is how many times better ours is."""
+    lines = [f"{'name':<24}{'ours':>10}{'theirs':>10}  {'peer':<9}{'ratio':>7}"]
+    lines += [f"{row['name']:<24}{row['ours']:>10.1f}{row['theirs']:>10.1f}  "
+              f"{row['peer']:<9}{row['ratio']:>7.3g}" for row in rows]
+    return "\n".join(lines)
+
+
+def measure(runs: int, count: int, cleanup: ExitStack) -> dict[str, Any]:
+    """Boot two machines and run all of it."""
+    stage = Stage(sys.stderr)
+    guest_kernel = kernel.get()
+    mode, _ = accel.choose(guest_kernel)
+    folder = BUILD / "bench/doorbell"
+    folder.mkdir(parents=True, exist_ok=True)
+    server = cleanup.enter_context(Server(name="bench", peers=SLOTS, vectors=VECTORS,
+                                          directory=folder))
+    stage.say("starting two virtual machines")
+    vms = start_vms(server, guest_kernel, mode, folder, cleanup)
+    guests = [Guest(vm) for vm in vms]
+    for guest in guests:
+        guest.load_driver()
+    host = cleanup.enter_context(Host(server))
+    about = machine(guest_kernel.release, mode)
+    measured = []
+    for number in range(1, runs + 1):
+        stage.say(f"run {number} of {runs}")
+        measured.append(run_once(stage, guests, host, count))
+    wrong = complaints(vms)
+    if wrong:
+        raise DemoError("\n".join(wrong))
+    return {"machine": about, "results": results(measured)}
+
+
+def main() -> int:
+    """Run the benchmark; its exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m bench.doorbell",
+                                     description=__doc__.replace("\n", " "))
+    parser.add_argument("--runs", type=int, default=5, help="alternating runs (5)")
+    parser.add_argument("--count", type=int, default=2000, help="pings in each (2000)")
+    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    args = parser.parse_args()
+    if args.runs < 1 or args.count < 1:
+        parser.error("--runs and --count are at least 1")
+    try:
+        with ExitStack() as cleanup:
+            outcome = measure(args.runs, args.count, cleanup)
+    except KeyboardInterrupt:
+        print("bench: interrupted; everything is stopped", file=sys.stderr)
+        return 130
+    except (DemoError, LabError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    RESULT.write_text(json.dumps(outcome, indent=2) + "\n")
+    if args.json:
+        print(json.dumps(outcome, indent=2))
+    else:
+        print(f"\n{table(outcome['results'])}\n\nMedians of {args.runs} alternating runs, "
+              f"round trips in microseconds; a ratio above 1 is in the driver's favour.\n"
+              f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
+              f"Raw data: {RESULT.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
