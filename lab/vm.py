@@ -28,7 +28,10 @@ BOOT_TIMEOUT = 180
 
 COMMAND_LINE = ("console=ttyS0 loglevel=5 panic=-1 oops=panic softlockup_panic=1 "
                 "watchdog_thresh=60 nmi_watchdog=0 rcupdate.rcu_cpu_stall_timeout=120 "
-                "net.ifnames=0 mitigations=off")
+                "net.ifnames=0 mitigations=off "
+                # Newer firmware puts the windows for hot-plugged devices where
+                # it reserves addresses as a certain maker's processors need it.
+                "pci=no_e820")
 
 ROOT_OPTIONS = "msize=512000,cache=loose"
 LIVE_OPTIONS = "msize=512000,cache=none"
