@@ -100,8 +100,8 @@ def test_what_was_fetched_needs_no_network(guest_kernel):
 
 
 def test_a_guest_boots_without_network(guest_kernel):
-    done = subprocess.run(["unshare", "--map-root-user", "--net", sys.executable, "-m",
-                           "lab", "run", "uname -r"], cwd=ROOT, text=True, timeout=300, check=True,
+    done = subprocess.run([*OFF_LINE, sys.executable, "-m", "lab", "run", "uname -r"],
+                          cwd=ROOT, text=True, timeout=300, check=True,
                           stdout=subprocess.PIPE)
     assert done.stdout.strip() == guest_kernel.release
 
