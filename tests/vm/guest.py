@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the tests do inside a guest: run test programs, find a device's node."""
 
+import itertools
 import os
 import re
 import socket
@@ -95,6 +96,9 @@ def nodes(vm: VM) -> list[str]:
     return vm.run(f"cd {CLASS} && echo *").stdout.replace("*", "").split()
 
 
+_names = itertools.count()
+
+
 def keep_descriptors_busy(vm: VM, count: int) -> None:
     """Fill @count free descriptor numbers of QEMU with files that never are ready.
 
@@ -102,9 +106,9 @@ def keep_descriptors_busy(vm: VM, count: int) -> None:
     has been unplugged, by their numbers: a file that gets one of these numbers
     and is ready makes it use the memory of the device that is gone.
     """
-    for number in range(count):
+    for _ in range(count):
         quiet = os.eventfd(0)
         # A descriptor comes with a byte; between commands a space says nothing.
         socket.send_fds(vm._qmp.lines.sock, [b" "], [quiet])
-        vm.qmp("getfd", fdname=f"quiet{number}")
+        vm.qmp("getfd", fdname=f"quiet{next(_names)}")
         os.close(quiet)

@@ -12,7 +12,7 @@ import pytest
 
 from lab import ivshmem_doorbell, ivshmem_plain
 
-from .guest import check, node
+from .guest import attribute, check, node, program
 
 FOUR = "00:10.0"
 ONE = "00:11.0"
@@ -81,6 +81,25 @@ def test_device_without_doorbells(vm, program):
 @pytest.mark.parametrize("program", ["plain", "ioctl", "map"])
 def test_device_with_one_page(vm, program):
     check(vm, program, node(vm, SMALLEST))
+
+
+def test_devices_are_independent(vm):
+    """Each node is its own device: memory, size, id, vectors and doorbells."""
+    sizes = {FOUR: 16 << 20, ONE: 1 << 20, MANY: 2 << 20, PLAIN: 4 << 20, SMALLEST: 4096}
+    assert len({node(vm, address) for address in sizes}) == len(sizes)
+    for address, size in sizes.items():
+        assert attribute(vm, node(vm, address), "memory_size") == str(size)
+    for action in ("write", "check"):
+        for seed, address in enumerate(sizes):
+            vm.run([str(program("pattern")), node(vm, address), action, str(seed)])
+
+    def counts(address):
+        name = node(vm, address).removeprefix("/dev/")
+        return vm.run(f"grep -o 'count [0-9]*' /sys/kernel/debug/ivshmem/{name}/state").stdout
+
+    quiet, busy = counts(MANY), counts(FOUR)
+    check(vm, "subscribe", node(vm, FOUR))
+    assert counts(FOUR) != busy and counts(MANY) == quiet
 
 
 def test_silence_on_success(vm):

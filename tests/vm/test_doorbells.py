@@ -9,7 +9,7 @@ import pytest
 
 from lab import ivshmem_doorbell
 
-from .guest import Running, attribute, check, node, program
+from .guest import Running, attribute, check, node, program, set_attribute
 
 VECTORS = 32
 PEERS = 8
@@ -85,6 +85,17 @@ def test_100000_doorbells_each_way_at_once(pair):
     assert sent == DOORBELLS and 1 <= received <= DOORBELLS
     received, sent = map(counted, finish(to_a, 300))
     assert sent == DOORBELLS and 1 <= received <= DOORBELLS
+
+
+def test_rested_vectors_lose_no_doorbell(pair):
+    """With few interrupts a second a burst is told of by few, the last included."""
+    receiver = node(pair[1], ADDRESSES[0])
+    assert set_attribute(pair[1], receiver, "irq_rate", "100").returncode == 0
+    partners = start_partners(pair, "burst", ("send", "receive"), lane=5, vector=5,
+                              rounds=20_000)
+    sent, received = map(counted, finish(partners, 120))
+    assert sent == 20_000 and 1 <= received < 10_000
+    assert set_attribute(pair[1], receiver, "irq_rate", "100000").returncode == 0
 
 
 def test_8_clients_with_32_vectors_each(pair):

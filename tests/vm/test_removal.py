@@ -88,6 +88,28 @@ def bind(vm, bdf=BDF):
     return node(vm, bdf.removeprefix("0000:"))
 
 
+def test_no_device(plugged):
+    """Without a device the module loads, makes no node, and goes again."""
+    assert nodes(plugged) == []
+    plugged.run("rmmod ivshmem")
+    plugged.load_driver()
+    said = plugged.run("dmesg | grep ivshmem", check=False).stdout
+    assert not re.search("error|warn|fail", re.sub("verification failed.*", "", said))
+
+
+def test_unplugged_and_plugged_under_load(plugged, tmp_path):
+    """Devices come and go while programs open, map and close what is there."""
+    load = start_load(plugged)
+    for number in range(5):
+        ident = f"plain{number}"
+        device = plug(plugged, ivshmem_plain(tmp_path / ident, "1M", id=ident), slot=1)
+        check(plugged, "plain", device)
+        plugged.remove_device(ident)
+        plugged.wait_for(f"! test -e {device}")
+    done = end_load(load)
+    assert done["gone"] > 0 and done["mapped"] > 0
+
+
 def test_unplugged_in_use(plugged, server):
     """Waiters get ENODEV, pollers HUP, mappings SIGBUS; another one can come."""
     device = plug(plugged, ivshmem_doorbell(server, VECTORS, id="first"))
@@ -109,19 +131,6 @@ def test_reset_in_use(plugged):
     plugged.run(f"echo 1 > {CLASS}/{name}/device/reset")
     judge(user.wait())
     check(plugged, "event", f"/dev/{name}")
-
-
-def test_unplugged_and_plugged_under_load(plugged, tmp_path):
-    """Devices come and go while programs open, map and close what is there."""
-    load = start_load(plugged)
-    for number in range(5):
-        ident = f"plain{number}"
-        device = plug(plugged, ivshmem_plain(tmp_path / ident, "1M", id=ident), slot=1)
-        check(plugged, "plain", device)
-        plugged.remove_device(ident)
-        plugged.wait_for(f"! test -e {device}")
-    done = end_load(load)
-    assert done["gone"] > 0 and done["mapped"] > 0
 
 
 def test_unbound_in_use(vm):
