@@ -34,6 +34,12 @@ bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@$(PYTHON) -m bench.doorbell
 
+.PHONY: bench-ring
+bench-ring: ## measure the ring beside pipes, sockets, queues (build/bench/ring.json)
+	@scripts/setup build
+	@scripts/build-userspace
+	@$(PYTHON) -m bench.ring
+
 .PHONY: proof
 proof: ## prove the ring, for all that a hostile peer can do
 	@scripts/setup build test
