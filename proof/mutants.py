@@ -41,7 +41,6 @@ UNCHECKED = [
            "*length = ivshmem_load32(&record->length);"),
     Mutant("kind-read-twice", "if (type != IVRING_KIND_PAD) {",
            "if (ivshmem_load32(&record->kind) != IVRING_KIND_PAD) {"),
-    Mutant("pad-at-start", "if (offset && length", "if (length"),
     Mutant("pad-unpublished", " && room <= ready)", ")"),
     Mutant("prod-jumps", "prod - c->next > c->size - (c->next - c->cons) ||", ""),
     Mutant("prod-goes-back", "prod - c->next < c->prod - c->next ||", ""),

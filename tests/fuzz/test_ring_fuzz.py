@@ -14,7 +14,7 @@ FOLDER = ROOT / 'tests/fuzz'
 RUNS = 200000
 # Each way in which a hostile peer could get hold of the other side.
 SEEDED = ['length-any', 'length-across-end', 'length-unpublished',
-          'length-read-twice', 'pad-unpublished', 'prod-jumps',
+          'length-read-twice', 'kind-read-twice', 'pad-unpublished', 'prod-jumps',
           'prod-read-twice', 'cons-jumps', 'cons-read-twice']
 
 

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Shared memory as Relacy sees it, which tries all orders that C11 allows.
+ * Indices and events are atomic; records are not, so that Relacy reports each
+ * access to one that the indices do not keep apart from another.
+ */
+#ifndef PROOF_RELACY_PORT_HPP
+#define PROOF_RELACY_PORT_HPP
+
+#include <relacy/relacy.hpp>
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/types.h>
+
+#define __ivshmem
+
+/* The words by their places, in the order of struct shared */
+enum { WORD_PROD, WORD_SPACE_EVENT, WORD_CONS, WORD_DATA_EVENT };
+
+/* Where the words of a ring lie; what is in them is in the test's variables */
+struct shared {
+	__u32 words[4 * 16];
+	__u8 data[256];
+};
+
+struct variables {
+	rl::atomic<unsigned int> words[4];
+	/* The length, the kind and one word of payload of each slot */
+	rl::var<unsigned int> records[4][3];
+};
+
+extern struct shared shared_memory;
+extern struct variables *shared_variables;
+
+static inline bool is_index(const __le32 *p)
+{
+	return (const __u8 *)p < shared_memory.data;
+}
+
+/* The lines of the producer and the consumer have 16 words each */
+static inline rl::atomic<unsigned int> &index_at(const __le32 *p)
+{
+	size_t place = p - shared_memory.words;
+
+	return shared_variables->words[place / 16 * 2 + place % 16];
+}
+
+static inline rl::var<unsigned int> &record_at(const __le32 *p)
+{
+	size_t place = (const __u8 *)p - shared_memory.data;
+
+	return shared_variables->records[place / 64][place % 64 / 4];
+}
+
+static inline __u32 ivshmem_load32(const __le32 *p)
+{
+	if (is_index(p))
+		return index_at(p).load(rl::mo_relaxed, $);
+	return record_at(p)($);
+}
+
+static inline void ivshmem_store32(__le32 *p, __u32 v)
+{
+	if (is_index(p))
+		index_at(p).store(v, rl::mo_relaxed, $);
+	else
+		record_at(p)($) = v;
+}
+
+static inline __u32 ivshmem_load_acquire32(const __le32 *p)
+{
+	return index_at(p).load(rl::mo_acquire, $);
+}
+
+static inline void ivshmem_store_release32(__le32 *p, __u32 v)
+{
+	index_at(p).store(v, rl::mo_release, $);
+}
+
+static inline void ivshmem_mb(void)
+{
+	rl::atomic_thread_fence(rl::mo_seq_cst, $);
+}
+
+#endif /* PROOF_RELACY_PORT_HPP */

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One proof for each function of the ring, over every size of ring, every
+ * private state that is consistent, and every value of shared memory: it keeps
+ * the state consistent and touches nothing outside.  Since setting up makes a
+ * consistent state, that holds for any sequence of calls.
+ */
+#include <stdlib.h>
+
+#include <ivshmem/ring.h>
+
+unsigned int shared_loads;
+
+/* One page or the largest there is, and all powers of two in between */
+static __u32 any_size(void)
+{
+	__u32 size = nondet_word();
+
+	__CPROVER_assume(size >= IVRING_SIZE_MIN && size <= IVRING_SIZE_MAX);
+	__CPROVER_assume((size & (size - 1)) == 0);
+	return size;
+}
+
+static void *memory(size_t size)
+{
+	void *p = malloc(size);
+
+	__CPROVER_assume(p);
+	return p;
+}
+
+static _Bool producer_consistent(const struct ivring_producer *p)
+{
+	return p->next % IVRING_ALIGN == 0 && p->prod % IVRING_ALIGN == 0 &&
+	       p->cons % IVRING_ALIGN == 0 && p->next - p->cons <= p->size &&
+	       p->prod - p->cons <= p->next - p->cons;
+}
+
+static _Bool consumer_consistent(const struct ivring_consumer *c)
+{
+	return c->next % IVRING_ALIGN == 0 && c->prod % IVRING_ALIGN == 0 &&
+	       c->cons % IVRING_ALIGN == 0 && c->prod - c->cons <= c->size &&
+	       c->next - c->cons <= c->prod - c->cons &&
+	       c->total % IVRING_ALIGN == 0 && c->total <= c->prod - c->next;
+}
+
+static struct ivring_producer any_producer(void)
+{
+	struct ivring_producer p;
+
+	p.size = any_size();
+	p.data = memory(p.size);
+	p.own = memory(sizeof(*p.own));
+	p.peer = memory(sizeof(*p.peer));
+	p.next = nondet_word();
+	p.prod = nondet_word();
+	p.cons = nondet_word();
+	p.fault = nondet_word() % 2 ? IVRING_BAD_CONS : IVRING_OK;
+	__CPROVER_assume(producer_consistent(&p));
+	return p;
+}
+
+static struct ivring_consumer any_consumer(void)
+{
+	struct ivring_consumer c;
+
+	c.size = any_size();
+	c.data = memory(c.size);
+	c.own = memory(sizeof(*c.own));
+	c.peer = memory(sizeof(*c.peer));
+	c.next = nondet_word();
+	c.prod = nondet_word();
+	c.cons = nondet_word();
+	c.total = nondet_word();
+	c.fault = nondet_word() % 2 ? IVRING_BAD_LENGTH : IVRING_OK;
+	__CPROVER_assume(consumer_consistent(&c));
+	return c;
+}
+
+void prove_init(void)
+{
+	struct ivring_producer p;
+	struct ivring_consumer c;
+	__u32 size = any_size();
+	void *data = memory(size);
+	struct ivring_tx *tx = memory(sizeof(*tx));
+	struct ivring_rx *rx = memory(sizeof(*rx));
+
+	ivring_producer_init(&p, data, size, tx, rx);
+	ivring_consumer_init(&c, data, size, rx, tx);
+	__CPROVER_assert(producer_consistent(&p), "producer consistent");
+	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
+	__CPROVER_assert(shared_loads == 0, "nothing of the peer is read");
+}
+
+void prove_total(void)
+{
+	__u32 size = any_size(), length = nondet_word();
+
+	__CPROVER_assume(length <= ivring_max_length(size));
+	__CPROVER_assert(ivring_total(length) >= length + IVRING_HEADER &&
+			 ivring_total(length) % IVRING_ALIGN == 0 &&
+			 ivring_total(length) - length < IVRING_HEADER +
+			 IVRING_ALIGN, "rounded up, and no more");
+	__CPROVER_assert(ivring_total(length) <= size / 2, "two always fit");
+}
+
+/* Passing an event, said in another way: steps from the old index meet it */
+void prove_passed(void)
+{
+	__u32 old = nondet_word(), now = nondet_word(), event = nondet_word();
+	_Bool meets = event - old < now - old;
+
+	__CPROVER_assert(ivring_passed(event, now, old) == meets,
+			 "passed exactly when the event is met on the way");
+}
+
+void prove_reserve_commit(void)
+{
+	struct ivring_producer p = any_producer(), before = p;
+	__u32 length = nondet_word(), less = nondet_word();
+	void *payload;
+	int ret;
+
+	ret = ivring_reserve(&p, length, &payload);
+	__CPROVER_assert(shared_loads <= 1, "the index is read once at most");
+	__CPROVER_assert(producer_consistent(&p), "producer consistent");
+	__CPROVER_assert(ret == 0 || ret == -EAGAIN || ret == -EMSGSIZE ||
+			 ret == -EPROTO, "no other result");
+	__CPROVER_assert((ret == -EPROTO) == (p.fault != IVRING_OK),
+			 "broken exactly with a fault");
+	__CPROVER_assert(!before.fault || p.fault == before.fault,
+			 "a fault is final");
+	__CPROVER_assert(p.prod == before.prod, "nothing is published");
+	__CPROVER_assert(ret == 0 || p.next == before.next,
+			 "failing takes no space");
+	if (ret == -EMSGSIZE)
+		__CPROVER_assert(length > p.size / 2 - IVRING_HEADER, "too long");
+	if (ret == -EAGAIN)
+		__CPROVER_assert(p.next != p.cons, "fits whenever all is free");
+	if (ret)
+		return;
+
+	__CPROVER_assert(length <= p.size / 2 - IVRING_HEADER, "not too long");
+	__CPROVER_assert(__CPROVER_w_ok(payload, length), "payload within data");
+	__CPROVER_assert(__CPROVER_same_object(payload, p.data), "payload in data");
+	__CPROVER_assert(p.next + ivring_total(length) - p.cons <= p.size &&
+			 ivring_total(length) <= p.size - (p.next - p.cons),
+			 "only what is free");
+	__CPROVER_assume(less <= length);
+	ivring_commit(&p, less, nondet_word());
+	__CPROVER_assert(producer_consistent(&p), "producer consistent");
+}
+
+void prove_publish(void)
+{
+	struct ivring_producer p = any_producer();
+
+	ivring_publish(&p);
+	__CPROVER_assert(shared_loads <= 1, "the event is read once at most");
+	__CPROVER_assert(producer_consistent(&p), "producer consistent");
+	__CPROVER_assert(p.prod == p.next, "all is published");
+}
+
+void prove_want_space(void)
+{
+	struct ivring_producer p = any_producer(), before = p;
+	__u32 length = nondet_word();
+	void *payload;
+	_Bool now;
+
+	__CPROVER_assume(length <= ivring_max_length(p.size));
+	now = ivring_want_space(&p, length);
+	__CPROVER_assert(shared_loads <= 1, "the index is read once at most");
+	__CPROVER_assert(producer_consistent(&p), "producer consistent");
+	__CPROVER_assert(!before.fault || (now && p.fault == before.fault),
+			 "nobody waits for a broken ring");
+	if (now && !p.fault)
+		__CPROVER_assert(!ivring_reserve(&p, length, &payload),
+				 "it fits as was said");
+}
+
+void prove_peek_advance(void)
+{
+	struct ivring_consumer c = any_consumer(), before = c;
+	const void *payload;
+	__u32 length, kind;
+	int ret;
+
+	ret = ivring_peek(&c, &payload, &length, &kind);
+	__CPROVER_assert(shared_loads <= 6, "few loads");
+	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
+	__CPROVER_assert(ret == 0 || ret == -EAGAIN || ret == -EPROTO,
+			 "no other result");
+	__CPROVER_assert((ret == -EPROTO) == (c.fault != IVRING_OK),
+			 "broken exactly with a fault");
+	__CPROVER_assert(!before.fault || c.fault == before.fault,
+			 "a fault is final");
+	__CPROVER_assert(c.cons == before.cons, "nothing is released");
+	if (ret) {
+		__CPROVER_assert(c.total == 0, "there is nothing to pass");
+		return;
+	}
+
+	__CPROVER_assert(length <= c.size / 2 - IVRING_HEADER, "not too long");
+	__CPROVER_assert(kind != IVRING_KIND_PAD, "padding is not shown");
+	__CPROVER_assert(__CPROVER_r_ok(payload, length), "payload within data");
+	__CPROVER_assert(__CPROVER_same_object(payload, c.data), "payload in data");
+	__CPROVER_assert(c.total == ivring_total(length), "as long as was said");
+	ivring_advance(&c);
+	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
+}
+
+void prove_advance(void)
+{
+	struct ivring_consumer c = any_consumer();
+
+	ivring_advance(&c);
+	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
+	__CPROVER_assert(shared_loads == 0, "nothing is read");
+}
+
+void prove_release(void)
+{
+	struct ivring_consumer c = any_consumer();
+
+	ivring_release(&c);
+	__CPROVER_assert(shared_loads <= 1, "the event is read once at most");
+	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
+	__CPROVER_assert(c.cons == c.next, "all that was passed is released");
+}
+
+void prove_want_data(void)
+{
+	struct ivring_consumer c = any_consumer(), before = c;
+	_Bool now = ivring_want_data(&c);
+
+	__CPROVER_assert(shared_loads <= 1, "the index is read once at most");
+	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
+	__CPROVER_assert(!before.fault || (now && c.fault == before.fault),
+			 "nobody waits for a broken ring");
+	__CPROVER_assert(now || c.next == c.prod, "waits only when empty");
+}
