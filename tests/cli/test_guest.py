@@ -458,7 +458,7 @@ def test_module_for_another_kernel(bare: Guest, unbound: str, modules: str):
     finding = one(bare.findings(failures=2), 'module')
     assert finding['text'] == ('installed for kernel 5.4.0-1-other, 5.5.0, '
                                f'but this one is {release}')
-    assert f'make modules KDIR=/lib/modules/{release}/build' in finding['remedy']
+    assert f'make modules install KDIR=/lib/modules/{release}/build' in finding['remedy']
 
 
 def test_module_built_for_another_kernel(bare: Guest, unbound: str,
