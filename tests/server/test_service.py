@@ -27,7 +27,9 @@ systemd-sysusers {ROOT}/packaging/sysusers.d/ivshmem.conf
 cd /etc/systemd/system
 # Nothing else is started, which under emulation takes its time.
 rm -rf ./*.wants /lib/systemd/system/*.target.wants
-sed 's|@sbindir@/ivshmemd|{PROGRAM}|' \\
+# The sandbox hides some folders, and ours may be one of them.
+install {PROGRAM} /usr/local/sbin/ivshmemd
+sed 's|@sbindir@|/usr/local/sbin|' \\
     {ROOT}/packaging/systemd/ivshmemd.service.in >ivshmemd.service
 cp {ROOT}/packaging/systemd/ivshmemd@.socket .
 cat >lab.target <<END
