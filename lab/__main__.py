@@ -5,7 +5,7 @@ import argparse
 import sys
 
 from . import accel, attach, kernel, shell
-from .log import LabError
+from .log import LabError, say
 from .vm import VM, VMDied
 
 
@@ -29,8 +29,11 @@ def _shell(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    chosen = kernel.get(args.kernel)
+    mode, why = accel.choose(chosen)
+    say(f"booting {chosen.release} on {mode.upper()} ({why})")
     with VM("lab", args.device, memory=args.memory, smp=args.smp, append=args.append,
-            kernel=kernel.get(args.kernel)) as vm:
+            kernel=chosen) as vm:
         if args.driver:
             vm.load_driver()
         result = vm.run(" ".join(args.command), args.timeout, check=False)

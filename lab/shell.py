@@ -13,8 +13,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from . import accel
 from .attach import PLACE, attach
 from .devices import ivshmem_doorbell
+from .kernel import get as get_kernel
 from .log import LabError, say
 from .paths import LAB, ROOT
 from .qmp import Closed
@@ -26,11 +28,11 @@ NAMES = ("a", "b")
 HANDOVER = 5
 
 WELCOME = """\
-\x1b[1mThis is VM {name}.\x1b[0m It shares memory with VM {other}; the driver is loaded. Try:
-  ivshmem list                what is here
-  ivshmem info                this device; peer ids are 0 and 1
-  ivshmem wait                then, in VM {other}:  ivshmem ring --peer {peer}
-Everything of the host is visible; /mnt/share is {share} there.
+\x1b[1mThis is VM {name}, peer {peer}.\x1b[0m It shares memory with VM {other}, peer {far}. Try:
+  ivshmem list             ivshmem info             ivshmem doctor
+  ivshmem wait             and in VM {other}:  ivshmem ring {peer} 0
+  ivshmem ping --listen    and in VM {other}:  ivshmem ping {peer}
+Everything of the host is here; /mnt/share is {share}.
 'exit' or Ctrl-] leaves{how}.
 
 """
@@ -170,14 +172,15 @@ def run(use_tmux: bool = True) -> int:
     PLACE.parent.mkdir(parents=True, exist_ok=True)
     with Server(peers=2, directory=LAB / "vm" / "shell-server") as server, \
             tempfile.TemporaryDirectory(prefix="ivshmem-shell-") as folder:
-        say("starting VMs a and b ...")
+        mode, why = accel.choose(get_kernel())
+        say(f"starting VMs a and b on {mode.upper()} ({why}) ...")
         pair = _start_pair(server)
         try:
             for number, vm in enumerate(pair):
                 how = "" if side_by_side else ", which ends both VMs" if number == 0 else ""
                 Desk(vm, Path(folder), WELCOME.format(
                     name=vm.name, other=pair[1 - number].name, peer=number,
-                    share=vm.share, how=how))
+                    far=1 - number, share=vm.share, how=how))
             PLACE.write_text(folder + "\n")
             if side_by_side:
                 _side_by_side()

@@ -300,6 +300,8 @@ class VM:
             # before this monitor listened.
             self._watch(lambda qmp: qmp.poll_events(0.2))
         self.ask_agent(lambda agent: agent.call("guest-ping", timeout))
+        # QEMU has read it; a reset does not read it again.
+        (self.directory / "initrd").unlink(missing_ok=True)
         if not self.boot_seconds:
             self.boot_seconds = time.monotonic() - self._started
         return self

@@ -96,6 +96,10 @@ def test_a_person_works_in_one_vm_and_leaves(terminal):
     screen.type("echo $((6 * 7)) answers; ls /dev/ivshmem0\r")
     screen.expect(r"\n42 answers\n/dev/ivshmem0")
     screen.expect(PROMPT.format("a"))
+    # What the greeting proposes.
+    screen.type("ivshmem info\r")
+    screen.expect("ivshmem0")
+    screen.expect(PROMPT.format("a"))
     # Job control: Ctrl-C ends the program in the guest, not the session.
     screen.type("echo go; sleep 10000\r")
     screen.expect(r"\ngo")
@@ -116,12 +120,16 @@ def test_second_terminal_reaches_the_other_vm(terminal):
     peer = second.expect(r"peer_id\n(\d)\n")[1]
     first.type("cat /sys/class/ivshmem/ivshmem0/peer_id\r")
     assert {peer, first.expect(r"peer_id\n(\d)\n")[1]} == {"0", "1"}
+    second.expect(PROMPT.format("b"))
+    second.type("ivshmem wait\r")
+    first.type(f"while ivshmem ring {peer} 0; do :; done\r")
+    second.expect(PROMPT.format("b"))
+    first.type("\x03")
     # A third finds it taken.
     third = terminal(*lab_shell("b"))
     third.expect("in use in another terminal")
     third.wait()
     # Ctrl-] leaves b, and the next who comes gets a fresh shell there.
-    second.expect(PROMPT.format("b"))
     second.type("\x1d")
     assert second.wait() == 0
     fourth = terminal(*lab_shell("b"))
