@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """QEMU's arguments for ivshmem devices."""
 
+import itertools
 from pathlib import Path
 from typing import Any
+
+# QEMU forgets the memory of an unplugged device only after a while, and aborts
+# when the next one in its slot names its memory the same.
+_memories = itertools.count()
 
 
 def _properties(properties: dict[str, Any]) -> str:
@@ -16,10 +21,11 @@ def ivshmem_plain(path: Path | str, size: str | int = "4M", *, share: bool = Tru
 
     Further properties are the device's own, "master='on'" for example.
     """
-    backend = (f"memory-backend-file,id={id}-memory,mem-path={path},size={size},"
+    memory = f"{id}-memory-{next(_memories)}"
+    backend = (f"memory-backend-file,id={memory},mem-path={path},size={size},"
                f"share={'on' if share else 'off'}")
     return ["-object", backend,
-            "-device", f"ivshmem-plain,id={id},memdev={id}-memory"
+            "-device", f"ivshmem-plain,id={id},memdev={memory}"
                        + _properties(properties)]
 
 
