@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One virtual machine: boot it, run commands in it, treat it badly, end it."""
 
+import base64
 import os
 import re
 import shlex
@@ -127,7 +128,6 @@ class Process:
 
 
 def _decode(base64_text: str | None) -> str:
-    import base64
     return base64.b64decode(base64_text or "").decode(errors="replace")
 
 

@@ -137,3 +137,16 @@ def test_missing_headers_are_named(tree):
     done = build(tree, "/nowhere")
     assert done.returncode == 1
     assert "/nowhere: no kernel headers there" in done.stderr
+
+
+def test_install_below_a_destination(userspace, guest_kernel, tmp_path):
+    subprocess.run(["make", "install", f"KDIR={guest_kernel.headers}",
+                    f"DESTDIR={tmp_path}"], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
+    release = guest_kernel.release
+    for name in ("usr/local/bin/ivshmem", "usr/local/sbin/ivshmemd",
+                 "usr/local/include/libivshmem.h", "usr/local/lib/**/libivshmem.so.0",
+                 "usr/local/lib/**/libivshmem.pc", "usr/local/lib/udev/rules.d/*.rules",
+                 "usr/local/lib/sysusers.d/ivshmem.conf", "usr/local/share/man/man1/*",
+                 f"lib/modules/{release}/updates/ivshmem.ko"):
+        assert list(tmp_path.glob(name)), name
