@@ -75,6 +75,19 @@ def test_100000_doorbells_each_way_one_at_a_time(pair):
     assert [counted(said) for said in finish(partners, 400)] == [DOORBELLS, DOORBELLS]
 
 
+def test_vectors_rest_only_in_a_storm(pair):
+    """Doorbells at a pace that irq_rate allows are never held back, however many
+    have been before."""
+    partners = start_partners(pair, "pingpong", ("ping", "pong"), lane=0, vector=0,
+                              rounds=2000)
+    finish(partners, 60)
+    for vm in pair:
+        name = node(vm, ADDRESSES[0]).removeprefix("/dev/")
+        state = vm.run(f"cat /sys/kernel/debug/ivshmem/{name}/state").stdout
+        assert re.search(r"^storms: 0$", state, re.M), state
+        assert int(re.search(r"^vector 0: .*count (\d+)", state, re.M)[1]) > DOORBELLS
+
+
 def test_100000_doorbells_each_way_at_once(pair):
     """In a burst doorbells run together; the last message is always told of."""
     to_b = start_partners(pair, "burst", ("send", "receive"), lane=1, vector=1,
