@@ -487,8 +487,8 @@ static void test_odd_alignment(void **state)
 	munmap((void *)all, memory);
 }
 
-/* Another process's eyes (process_vm_readv, ptrace) find no pages to copy. */
-static void test_not_readable_by_others(void **state)
+/* process_vm_readv(2) copies pages, and finds none here. */
+static void test_no_pages_for_others(void **state)
 {
 	char *a = device_map(fd, page, 0, PROT_READ | PROT_WRITE), local[8];
 	struct iovec here = { local, sizeof(local) }, there = { a, 8 };
@@ -498,6 +498,67 @@ static void test_not_readable_by_others(void **state)
 	assert_fails(process_vm_readv(getpid(), &here, 1, &there, 1, 0),
 		     EFAULT);
 	munmap(a, page);
+}
+
+/*
+ * A debugger (ptrace, /proc/PID/mem) that looks at a mapping sees what is
+ * there, or nothing, and reaches no byte behind its end: neither what follows
+ * in the memory nor what lies behind that.
+ */
+static void test_debugger_stays_inside(void **state)
+{
+	int debugger = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	const off_t ends[] = { page, memory };
+	char *all = device_map(fd, memory, 0, PROT_READ | PROT_WRITE);
+	char buffer[4096], *a;
+	unsigned int i;
+	ssize_t n;
+
+	(void)state;
+	assert_true(debugger >= 0);
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		memset(all, 'a', memory);
+		a = mmap(reserve(page), page, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, fd, ends[i] - page);
+		assert_ptr_not_equal(a, MAP_FAILED);
+
+		memset(buffer, 'b', sizeof(buffer));
+		n = pwrite(debugger, buffer, sizeof(buffer),
+			   (uintptr_t)a + page - 8);
+		assert_true(n == -1 || n == 8);
+		assert_int_equal(a[page - 1], n == 8 ? 'b' : 'a');
+		assert_int_equal(a[page - 9], 'a');
+		if (ends[i] < (off_t)memory)
+			assert_int_equal(all[ends[i]], 'a');
+
+		n = pread(debugger, buffer, sizeof(buffer),
+			  (uintptr_t)a + page - 8);
+		assert_true(n == -1 || n == 8);
+		if (n == 8)
+			assert_memory_equal(buffer, a + page - 8, 8);
+		munmap(a, page);
+	}
+	munmap(all, memory);
+	close(debugger);
+}
+
+/* Nor does it write what the mapping's owner may not: the file decides. */
+static void test_debugger_of_read_only_file(void **state)
+{
+	int debugger = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	int reader = device_open(O_RDONLY);
+	char *all = device_map(fd, page, 0, PROT_READ | PROT_WRITE);
+	char *a = device_map(reader, page, 0, PROT_READ);
+
+	(void)state;
+	assert_true(debugger >= 0);
+	all[0] = 'a';
+	assert_int_equal(pwrite(debugger, "b", 1, (uintptr_t)a), -1);
+	assert_int_equal(all[0], 'a');
+	munmap(a, page);
+	munmap(all, page);
+	close(reader);
+	close(debugger);
 }
 
 int main(int argc, char **argv)
@@ -521,7 +582,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_huge_pages),
 		cmocka_unit_test(test_huge_page_in_pieces),
 		cmocka_unit_test(test_odd_alignment),
-		cmocka_unit_test(test_not_readable_by_others),
+		cmocka_unit_test(test_no_pages_for_others),
+		cmocka_unit_test(test_debugger_stays_inside),
+		cmocka_unit_test(test_debugger_of_read_only_file),
 	};
 
 	device_setup(argc, argv);
