@@ -221,6 +221,9 @@ static int ivshmem_vm_access(struct vm_area_struct *vma, unsigned long addr,
 	if (write && !(vma->vm_flags & VM_WRITE))
 		return -EACCES;
 
+	/* The caller asks for all that it wants, whatever is mapped here */
+	len = min_t(unsigned long, len, vma->vm_end - addr);
+
 	down_read(&ivd->lock);
 	if (!ivd->dead && ivd->mem) {
 		mem = ivd->mem + (vma->vm_pgoff << PAGE_SHIFT) +
