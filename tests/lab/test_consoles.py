@@ -114,6 +114,7 @@ def test_lines_that_no_healthy_kernel_prints(tmp_path, line):
     "[    1.0] ivshmem: loading out-of-tree module taints kernel.",
     "[    1.0] kprobes: kprobe jump-optimization is enabled.",
     "[    1.0] Debugging symbols loaded",
+    "[    1.0] ..MP-BIOS bug: 8254 timer not connected to IO-APIC",
     "[    1.0] ACPI: Added _OSI(Processor Aggregator Device)",
 ])
 def test_lines_that_healthy_kernels_print(tmp_path, line):
