@@ -55,6 +55,8 @@ static struct ivring_producer any_producer(void)
 	p.next = nondet_word();
 	p.prod = nondet_word();
 	p.cons = nondet_word();
+	p.session = nondet_word() % 2 ? memory(sizeof(*p.session)) : NULL;
+	p.epoch = nondet_word();
 	p.fault = nondet_word() % 2 ? IVRING_BAD_CONS : IVRING_OK;
 	__CPROVER_assume(producer_consistent(&p));
 	return p;
@@ -72,6 +74,8 @@ static struct ivring_consumer any_consumer(void)
 	c.prod = nondet_word();
 	c.cons = nondet_word();
 	c.total = nondet_word();
+	c.session = nondet_word() % 2 ? memory(sizeof(*c.session)) : NULL;
+	c.epoch = nondet_word();
 	c.fault = nondet_word() % 2 ? IVRING_BAD_LENGTH : IVRING_OK;
 	__CPROVER_assume(consumer_consistent(&c));
 	return c;
@@ -123,12 +127,14 @@ void prove_reserve_commit(void)
 	int ret;
 
 	ret = ivring_reserve(&p, length, &payload);
-	__CPROVER_assert(shared_loads <= 1, "the index is read once at most");
+	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
 	__CPROVER_assert(producer_consistent(&p), "producer consistent");
 	__CPROVER_assert(ret == 0 || ret == -EAGAIN || ret == -EMSGSIZE ||
-			 ret == -EPROTO, "no other result");
-	__CPROVER_assert((ret == -EPROTO) == (p.fault != IVRING_OK),
-			 "broken exactly with a fault");
+			 ret == -EPIPE || ret == -EPROTO, "no other result");
+	__CPROVER_assert((ret == -EPROTO || ret == -EPIPE) ==
+			 (p.fault != IVRING_OK), "broken exactly with a fault");
+	__CPROVER_assert((ret == -EPIPE) == (p.fault == IVRING_STALE),
+			 "the end of a session is told apart");
 	__CPROVER_assert(!before.fault || p.fault == before.fault,
 			 "a fault is final");
 	__CPROVER_assert(p.prod == before.prod, "nothing is published");
@@ -171,7 +177,7 @@ void prove_want_space(void)
 
 	__CPROVER_assume(length <= ivring_max_length(p.size));
 	now = ivring_want_space(&p, length);
-	__CPROVER_assert(shared_loads <= 1, "the index is read once at most");
+	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
 	__CPROVER_assert(producer_consistent(&p), "producer consistent");
 	__CPROVER_assert(!before.fault || (now && p.fault == before.fault),
 			 "nobody waits for a broken ring");
@@ -188,12 +194,14 @@ void prove_peek_advance(void)
 	int ret;
 
 	ret = ivring_peek(&c, &payload, &length, &kind);
-	__CPROVER_assert(shared_loads <= 6, "few loads");
+	__CPROVER_assert(shared_loads <= 10, "few loads");
 	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
-	__CPROVER_assert(ret == 0 || ret == -EAGAIN || ret == -EPROTO,
-			 "no other result");
-	__CPROVER_assert((ret == -EPROTO) == (c.fault != IVRING_OK),
-			 "broken exactly with a fault");
+	__CPROVER_assert(ret == 0 || ret == -EAGAIN || ret == -EPIPE ||
+			 ret == -EPROTO, "no other result");
+	__CPROVER_assert((ret == -EPROTO || ret == -EPIPE) ==
+			 (c.fault != IVRING_OK), "broken exactly with a fault");
+	__CPROVER_assert((ret == -EPIPE) == (c.fault == IVRING_STALE),
+			 "the end of a session is told apart");
 	__CPROVER_assert(!before.fault || c.fault == before.fault,
 			 "a fault is final");
 	__CPROVER_assert(c.cons == before.cons, "nothing is released");
@@ -235,7 +243,7 @@ void prove_want_data(void)
 	struct ivring_consumer c = any_consumer(), before = c;
 	_Bool now = ivring_want_data(&c);
 
-	__CPROVER_assert(shared_loads <= 1, "the index is read once at most");
+	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
 	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
 	__CPROVER_assert(!before.fault || (now && c.fault == before.fault),
 			 "nobody waits for a broken ring");

@@ -7,8 +7,13 @@
  * the producer (struct ivring_tx) are written by the producer alone, the line
  * of the consumer (struct ivring_rx) by the consumer alone.  Indices are bytes
  * and run freely; index modulo size is the place.  Each side keeps its own
- * indices privately and only publishes them: what the other side writes can
- * break the ring, never lead out of it.
+ * indices privately and only publishes them, and reads them back only to see
+ * that nobody else wrote there: what others write can break the ring, never
+ * lead out of it.
+ *
+ * A ring between two peers of a link lasts for one session, which is over when
+ * the peer's epoch changes (link.h).  The ring looks at the epoch after each
+ * index that it reads, so that no caller can forget it.
  *
  * None of these functions waits, allocates or logs.  Each side is used by one
  * thread at a time.
@@ -63,6 +68,8 @@ struct ivring_record {
 /* What is wrong with a ring; final until it is set up anew */
 enum ivring_fault {
 	IVRING_OK,
+	IVRING_STALE,		/* nothing: the session is over */
+	IVRING_TAMPERED,	/* own index is not what was published */
 	IVRING_BAD_PROD,	/* more published than fits, or unaligned */
 	IVRING_BAD_CONS,	/* more consumed than published, or unaligned */
 	IVRING_BAD_LENGTH,	/* a record longer than what is published */
@@ -74,6 +81,8 @@ enum ivring_fault {
  * @data: the data area
  * @own: own line
  * @peer: the consumer's line
+ * @session: the peer's word that says which session it is in, or NULL
+ * @epoch: what is there as long as the session lasts
  * @size: of the data area
  * @next: where the next record begins
  * @prod: what is published
@@ -84,6 +93,8 @@ struct ivring_producer {
 	__u8 __ivshmem *data;
 	struct ivring_tx __ivshmem *own;
 	const struct ivring_rx __ivshmem *peer;
+	const __le32 __ivshmem *session;
+	__u32 epoch;
 	__u32 size;
 	__u32 next;
 	__u32 prod;
@@ -96,6 +107,8 @@ struct ivring_producer {
  * @data: the data area
  * @own: own line
  * @peer: the producer's line
+ * @session: the peer's word that says which session it is in, or NULL
+ * @epoch: what is there as long as the session lasts
  * @size: of the data area
  * @next: where the next record begins
  * @cons: what is released
@@ -107,6 +120,8 @@ struct ivring_consumer {
 	const __u8 __ivshmem *data;
 	struct ivring_rx __ivshmem *own;
 	const struct ivring_tx __ivshmem *peer;
+	const __le32 __ivshmem *session;
+	__u32 epoch;
 	__u32 size;
 	__u32 next;
 	__u32 cons;
@@ -149,6 +164,8 @@ static inline void ivring_producer_init(struct ivring_producer *p,
 	p->data = (__u8 __ivshmem *)data;
 	p->own = own;
 	p->peer = peer;
+	p->session = NULL;
+	p->epoch = 0;
 	p->size = size;
 	p->next = 0;
 	p->prod = 0;
@@ -156,6 +173,20 @@ static inline void ivring_producer_init(struct ivring_producer *p,
 	p->fault = IVRING_OK;
 	ivshmem_store32(&own->space_event, 0);
 	ivshmem_store32(&own->prod, 0);
+}
+
+/**
+ * ivring_producer_bind() - let the ring end with a session
+ * @p: the producer, just set up
+ * @session: the consumer's word that says which session it is in
+ * @epoch: what is there as long as the session lasts
+ */
+static inline void ivring_producer_bind(struct ivring_producer *p,
+					const __le32 __ivshmem *session,
+					__u32 epoch)
+{
+	p->session = session;
+	p->epoch = epoch;
 }
 
 /**
@@ -174,6 +205,8 @@ static inline void ivring_consumer_init(struct ivring_consumer *c,
 	c->data = (const __u8 __ivshmem *)data;
 	c->own = own;
 	c->peer = peer;
+	c->session = NULL;
+	c->epoch = 0;
 	c->size = size;
 	c->next = 0;
 	c->cons = 0;
@@ -184,12 +217,54 @@ static inline void ivring_consumer_init(struct ivring_consumer *c,
 	ivshmem_store32(&own->cons, 0);
 }
 
+/**
+ * ivring_consumer_bind() - let the ring end with a session
+ * @c: the consumer, just set up
+ * @session: the producer's word that says which session it is in
+ * @epoch: what is there as long as the session lasts
+ */
+static inline void ivring_consumer_bind(struct ivring_consumer *c,
+					const __le32 __ivshmem *session,
+					__u32 epoch)
+{
+	c->session = session;
+	c->epoch = epoch;
+}
+
+/*
+ * Whether what was just read belongs to this session.  To be called after the
+ * acquire load of the peer's index: a peer that begins anew changes its epoch
+ * before its indices, so that one of a later session comes with a later epoch.
+ * Pairs with ivlink_withdraw().
+ */
+static inline enum ivring_fault ivring_session(const __le32 __ivshmem *session,
+					       __u32 epoch,
+					       const __le32 __ivshmem *own,
+					       __u32 published)
+{
+	if (session && ivshmem_load32(session) != epoch)
+		return IVRING_STALE;
+	/* Restored from a snapshot, or somebody else writes there */
+	if (ivshmem_load32(own) != published)
+		return IVRING_TAMPERED;
+	return IVRING_OK;
+}
+
+/* What a broken ring returns */
+static inline int ivring_error(enum ivring_fault fault)
+{
+	return fault == IVRING_STALE ? -EPIPE : -EPROTO;
+}
+
 /* Looks at the consumer's index: it may only grow, up to what is published */
 static inline bool ivring_refresh_cons(struct ivring_producer *p)
 {
 	/* Pairs with ivring_release(): the space was read before it is reused */
 	__u32 cons = ivshmem_load_acquire32(&p->peer->cons);
 
+	p->fault = ivring_session(p->session, p->epoch, &p->own->prod, p->prod);
+	if (p->fault)
+		return false;
 	if (cons - p->cons > p->prod - p->cons || cons % IVRING_ALIGN) {
 		p->fault = IVRING_BAD_CONS;
 		return false;
@@ -236,7 +311,7 @@ static inline int ivring_reserve(struct ivring_producer *p, __u32 length,
 	__u32 cost, need;
 
 	if (p->fault)
-		return -EPROTO;
+		return ivring_error(p->fault);
 	if (length > ivring_max_length(p->size))
 		return -EMSGSIZE;
 
@@ -244,7 +319,7 @@ static inline int ivring_reserve(struct ivring_producer *p, __u32 length,
 	cost = ivring_cost(p, need);
 	if (cost > p->size - (p->next - p->cons)) {
 		if (!ivring_refresh_cons(p))
-			return -EPROTO;
+			return ivring_error(p->fault);
 		if (cost > p->size - (p->next - p->cons))
 			return -EAGAIN;
 	}
@@ -328,6 +403,9 @@ static inline bool ivring_refresh_prod(struct ivring_consumer *c)
 	/* Pairs with ivring_publish(): the records are there */
 	__u32 prod = ivshmem_load_acquire32(&c->peer->prod);
 
+	c->fault = ivring_session(c->session, c->epoch, &c->own->cons, c->cons);
+	if (c->fault)
+		return false;
 	if (prod - c->next > c->size - (c->next - c->cons) ||
 	    prod - c->next < c->prod - c->next || prod % IVRING_ALIGN) {
 		c->fault = IVRING_BAD_PROD;
@@ -369,8 +447,8 @@ static inline __u32 ivring_check_record(struct ivring_consumer *c, __u32 length,
  * @length: bytes of payload
  * @kind: as the producer gave it
  *
- * Return: 0; -EAGAIN (nothing there, see ivring_want_data()), -EPROTO (the ring
- * is broken, see @c->fault).
+ * Return: 0; -EAGAIN (nothing there, see ivring_want_data()), -EPIPE (the
+ * session is over), -EPROTO (the ring is broken, see @c->fault).
  */
 static inline int ivring_peek(struct ivring_consumer *c,
 			      const void __ivshmem **payload, __u32 *length,
@@ -383,7 +461,7 @@ static inline int ivring_peek(struct ivring_consumer *c,
 	/* At most one padding comes before a record */
 	for (tries = 0; tries < 2 && !c->fault; tries++) {
 		if (c->next == c->prod && !ivring_refresh_prod(c))
-			return -EPROTO;
+			break;
 		if (c->next == c->prod)
 			return -EAGAIN;
 
@@ -393,7 +471,7 @@ static inline int ivring_peek(struct ivring_consumer *c,
 		type = ivshmem_load32(&record->kind);
 		total = ivring_check_record(c, found, type);
 		if (!total)
-			return -EPROTO;
+			break;
 		if (type != IVRING_KIND_PAD) {
 			*payload = (const __u8 __ivshmem *)record +
 				   IVRING_HEADER;
@@ -405,7 +483,8 @@ static inline int ivring_peek(struct ivring_consumer *c,
 		c->next += total;
 	}
 
-	return -EPROTO;
+	/* Padding that follows padding: the start of the data has none */
+	return c->fault ? ivring_error(c->fault) : -EPROTO;
 }
 
 /**

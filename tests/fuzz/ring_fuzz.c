@@ -55,7 +55,7 @@ static bool within(const void *ptr, size_t n, const void *base, size_t size)
 
 void hostile_check_read(const void *ptr, size_t n)
 {
-	CHECK(++loads <= 6);
+	CHECK(++loads <= 10);
 	CHECK(within(ptr, n, data, SIZE) || within(ptr, n, tx, sizeof(*tx)) ||
 	      within(ptr, n, rx, sizeof(*rx)));
 }

@@ -66,5 +66,5 @@ def test_the_constants_are_those_of_the_header(tmp_path: Path):
 
 
 def test_each_reason_is_in_the_document():
-    named = set(re.findall(r'IVRING_BAD_\w+', section('Values that cannot be')))
-    assert named == set(re.findall(r'^\t(IVRING_BAD_\w+),', HEADER, re.M))
+    named = set(re.findall(r'IVRING_(?:BAD_\w+|TAMPERED)', section('Values that cannot be')))
+    assert named == set(re.findall(r'^\t(IVRING_(?:BAD_\w+|TAMPERED)),', HEADER, re.M))
