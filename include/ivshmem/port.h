@@ -5,7 +5,8 @@
  * machines.  For the Linux kernel, for C11 and C++11, and for the checkers,
  * which define IVSHMEM_PORT and bring their own.
  *
- * Nothing but the functions of this file touches shared memory.
+ * Nothing but the functions of this file touches shared memory.  A pointer into
+ * it is marked __ivshmem.
  */
 #ifndef IVSHMEM_PORT_H
 #define IVSHMEM_PORT_H
@@ -15,7 +16,9 @@
 
 #elif defined(__KERNEL__)
 
+#include <linux/build_bug.h>
 #include <linux/compiler.h>
+#include <linux/crc32.h>
 #include <linux/errno.h>
 #include <linux/string.h>
 #include <linux/types.h>
@@ -75,13 +78,36 @@ static inline void ivshmem_copy_out(void __ivshmem *to, const void *from,
 	memcpy((__force void *)to, from, n);
 }
 
+static inline void ivshmem_zero(void __ivshmem *to, size_t n)
+{
+	memset((__force void *)to, 0, n);
+}
+
 static inline void ivshmem_prefetch(const void __ivshmem *p)
 {
 	__builtin_prefetch((const __force void *)p);
 }
 
+/* The three below are for private memory */
+static inline __u32 ivshmem_from_le32(__le32 v)
+{
+	return le32_to_cpu(v);
+}
+
+static inline __le32 ivshmem_to_le32(__u32 v)
+{
+	return cpu_to_le32(v);
+}
+
+/* CRC-32 as Ethernet and gzip have it */
+static inline __u32 ivshmem_crc32(const void *p, size_t n)
+{
+	return ~crc32_le(~0U, p, n);
+}
+
 #else /* C11, C++11 */
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -147,9 +173,41 @@ static inline void ivshmem_copy_out(void *to, const void *from, size_t n)
 	memcpy(to, from, n);
 }
 
+static inline void ivshmem_zero(void *to, size_t n)
+{
+	memset(to, 0, n);
+}
+
 static inline void ivshmem_prefetch(const void *p)
 {
 	__builtin_prefetch(p);
+}
+
+/* The three below are for private memory */
+static inline __u32 ivshmem_from_le32(__le32 v)
+{
+	return IVSHMEM_SWAP32(v);
+}
+
+static inline __le32 ivshmem_to_le32(__u32 v)
+{
+	return IVSHMEM_SWAP32(v);
+}
+
+/* CRC-32 as Ethernet and gzip have it; a bit at a time, for it is used once */
+static inline __u32 ivshmem_crc32(const void *p, size_t n)
+{
+	const __u8 *byte = (const __u8 *)p;
+	__u32 crc = ~0U;
+	size_t i;
+
+	for (i = 0; i < n * 8; i++) {
+		if (i % 8 == 0)
+			crc ^= byte[i / 8];
+		crc = crc >> 1 ^ (crc & 1 ? 0xedb88320U : 0);
+	}
+
+	return ~crc;
 }
 
 #endif
