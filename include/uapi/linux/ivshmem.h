@@ -6,6 +6,13 @@
  * virtual machines (and their host) share, and, where the device has MSI-X,
  * doorbells by which they interrupt each other.
  *
+ * The memory of an unformatted region belongs to programs as a whole.  One that
+ * is formatted (include/ivshmem/wire.h) has sections, and a node of its own for
+ * each RAW section, /dev/ivshmemN.NAME, which does the same as that of the
+ * device but for the memory: its offsets count from the start of the section.
+ * A region that is formatted while it is in use changes over within a second:
+ * mappings of what does not belong to programs any more are revoked.
+ *
  * open(2)
  *	O_RDONLY	query the device, wait for doorbells, map read-only
  *	O_RDWR		also ring doorbells and map writable
@@ -19,14 +26,17 @@
  *
  * mmap(2)
  *	The offset is a byte offset into the shared memory, page-aligned; offset
- *	plus length must lie within &struct ivshmem_ioc_info.memory_size.
+ *	plus length must lie within &struct ivshmem_ioc_info.memory_size, and, if
+ *	the region is formatted, within one RAW section.  In a region that was
+ *	refused nothing can be mapped.
  *	MAP_SHARED only, never executable.  Pages appear on first access.  When
  *	the device goes away every mapping is revoked: an access then raises
  *	SIGBUS.
  *	Errors: EINVAL (out of range, or MAP_PRIVATE), EPERM (PROT_EXEC, also
  *	where the personality READ_IMPLIES_EXEC adds it), EACCES (writable
  *	mapping of a read-only file), EOVERFLOW (offset plus length exceeds 64
- *	bits), ENOMEM, ENODEV (device gone).
+ *	bits), EROFS (writable mapping of a region whose features allow only to
+ *	read), ENOMEM, ENODEV (device gone, or the section of this node).
  *	The memory has no struct page: O_DIRECT I/O and registered buffers into
  *	it fail with EFAULT.
  *
@@ -42,8 +52,10 @@
  *	events stay pending).
  *
  * poll(2)
- *	EPOLLIN while a subscribed vector has events; EPOLLERR | EPOLLHUP once
- *	the device is gone.  Also under epoll(7) and io_uring(7).
+ *	EPOLLIN while a subscribed vector has events; EPOLLPRI when peers came,
+ *	went or changed, or the region did, since this file last asked by
+ *	IVSHMEM_IOC_REGION; EPOLLERR | EPOLLHUP once the device is gone, or the
+ *	section of this node.  Also under epoll(7) and io_uring(7).
  *
  * A doorbell is a hint that the memory changed.  Doorbells can be lost while
  * the receiver is being reset, and any peer can ring at any time.  After
@@ -73,6 +85,10 @@
 #define IVSHMEM_IOC_SUBSCRIBE	_IO(IVSHMEM_IOC_MAGIC, 0x01)
 #define IVSHMEM_IOC_EVENTFD	_IO(IVSHMEM_IOC_MAGIC, 0x02)
 #define IVSHMEM_IOC_RING	_IO(IVSHMEM_IOC_MAGIC, 0x03)
+#define IVSHMEM_IOC_REGION	_IO(IVSHMEM_IOC_MAGIC, 0x04)
+#define IVSHMEM_IOC_SECTION	_IO(IVSHMEM_IOC_MAGIC, 0x05)
+#define IVSHMEM_IOC_PEER	_IO(IVSHMEM_IOC_MAGIC, 0x06)
+#define IVSHMEM_IOC_FORMAT	_IO(IVSHMEM_IOC_MAGIC, 0x07)
 
 /*
  * Vectors that the driver uses.  QEMU honours only the low eight bits of a
@@ -191,6 +207,171 @@ struct ivshmem_ioc_ring {
 	__u32 flags;
 	__u32 peer;
 	__u32 vector;
+};
+
+/* &struct ivshmem_ioc_region.state */
+#define IVSHMEM_REGION_UNFORMATTED	0 /* all of it belongs to programs */
+#define IVSHMEM_REGION_ATTACHED		1 /* formatted, and used as such */
+#define IVSHMEM_REGION_REFUSED		2 /* formatted, but see error */
+
+/* &struct ivshmem_ioc_region.attributes */
+#define IVSHMEM_REGION_READ_ONLY	(1U << 0) /* features forbid writing */
+
+/* &struct ivshmem_ioc_region.slot: none */
+#define IVSHMEM_NO_SLOT			(~0U)
+
+/**
+ * struct ivshmem_ioc_region - how the memory is formatted, and whether peers
+ *                             changed (IVSHMEM_IOC_REGION)
+ * @size:       in: sizeof(struct ivshmem_ioc_region); out: the bytes that the
+ *              kernel filled in
+ * @flags:      in: 0; out: 0
+ * @changes:    out: grows with each change of the region or of a peer; what
+ *              poll(2) reports as EPOLLPRI is behind this file with this call
+ * @state:      out: IVSHMEM_REGION_*; what follows is 0 if unformatted
+ * @error:      out: why it was refused, enum ivregion_error; else 0
+ * @failed:     out: the section that was the reason
+ * @major:      out: version of the format
+ * @minor:      out: likewise
+ * @compat:     out: features that may be ignored
+ * @ro_compat:  out: features without which nothing may be written
+ * @incompat:   out: features without which nothing can be read
+ * @attributes: out: IVSHMEM_REGION_READ_ONLY
+ * @instance:   out: another number each time that the region is formatted
+ * @slots:      out: places for peers
+ * @slot:       out: own place, or IVSHMEM_NO_SLOT
+ * @epoch:      out: own epoch in the directory of peers; 0 if not in it
+ * @sections:   out: how many
+ * @uuid:       out: of the region
+ *
+ * Errors: the common ones.
+ */
+struct ivshmem_ioc_region {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 changes;
+	__u32 state;
+	__u32 error;
+	__u32 failed;
+	__u32 major;
+	__u32 minor;
+	__u32 compat;
+	__u32 ro_compat;
+	__u32 incompat;
+	__u32 attributes;
+	__u32 instance;
+	__u32 slots;
+	__u32 slot;
+	__u32 epoch;
+	__u32 sections;
+	__u8 uuid[16];
+};
+
+/* &struct ivshmem_ioc_section.attributes */
+#define IVSHMEM_SECTION_USABLE	(1U << 0) /* type and features are known */
+#define IVSHMEM_SECTION_NODE	(1U << 1) /* it is the one of this node */
+
+/**
+ * struct ivshmem_ioc_section - a section of the region (IVSHMEM_IOC_SECTION)
+ * @size:       in: sizeof(struct ivshmem_ioc_section); out: the bytes that the
+ *              kernel filled in
+ * @flags:      in: 0; out: 0
+ * @index:      in: which, 0 to &struct ivshmem_ioc_region.sections - 1
+ * @type:       out: enum ivregion_type
+ * @offset:     out: where it begins in the region, in bytes
+ * @length:     out: its size, in bytes
+ * @vector:     out: the receiver's vector for its kicks
+ * @queues:     out: pairs of rings in each of its links
+ * @ring_size:  out: of the data of each ring, in bytes; 0 if there is no room
+ *              for links
+ * @attributes: out: IVSHMEM_SECTION_*
+ * @name:       out: ends with 0
+ *
+ * Errors: the common ones; ENOENT (no such section, or the region is not
+ * attached).
+ */
+struct ivshmem_ioc_section {
+	__u32 size;
+	__u32 flags;
+	__u32 index;
+	__u32 type;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__u32 vector;
+	__u32 queues;
+	__u32 ring_size;
+	__u32 attributes;
+	__u8 name[40];
+};
+
+/* &struct ivshmem_ioc_peer.state */
+#define IVSHMEM_PEER_ABSENT	0 /* nobody, or not known to be alive yet */
+#define IVSHMEM_PEER_ALIVE	1
+#define IVSHMEM_PEER_SILENT	2 /* its heartbeat stands still */
+
+/**
+ * struct ivshmem_ioc_peer - who is in a slot (IVSHMEM_IOC_PEER)
+ * @size:       in: sizeof(struct ivshmem_ioc_peer); out: the bytes that the
+ *              kernel filled in
+ * @flags:      in: 0; out: 0
+ * @slot:       in: which, 0 to &struct ivshmem_ioc_region.slots - 1; one's own,
+ *              too
+ * @state:      out: IVSHMEM_PEER_*, as this kernel last saw it
+ * @epoch:      out: another number each time that it joins; 0 if nobody did
+ * @generation: out: the server's count of those who connected to the slot
+ * @vectors:    out: on how many it can be rung, 0 to 256
+ * @features:   out: what it can do; no bit is defined yet
+ * @joins:      out: times that it was seen to join or to return
+ * @reserved:   in: 0; out: 0
+ * @name:       out: printable ASCII, ends with 0.  The peer's own word
+ *
+ * Errors: the common ones; ENOENT (no such slot, or the region is not
+ * attached).
+ */
+struct ivshmem_ioc_peer {
+	__u32 size;
+	__u32 flags;
+	__u32 slot;
+	__u32 state;
+	__u32 epoch;
+	__u32 generation;
+	__u32 vectors;
+	__u32 features;
+	__u32 joins;
+	__u32 reserved;
+	__u8 name[48];
+};
+
+/* &struct ivshmem_ioc_format.flags */
+#define IVSHMEM_FORMAT_FORCE	(1U << 0) /* even if peers are there */
+#define IVSHMEM_FORMAT_ERASE	(1U << 1) /* leave it unformatted */
+
+/**
+ * struct ivshmem_ioc_format - format the region (IVSHMEM_IOC_FORMAT)
+ * @size:       in: sizeof(struct ivshmem_ioc_format); out: the bytes that the
+ *              kernel filled in
+ * @flags:      in: IVSHMEM_FORMAT_*; out: the same
+ * @superblock: in: address of 4096 bytes, a struct ivregion_superblock without
+ *              regard to its magic; 0 with IVSHMEM_FORMAT_ERASE
+ * @error:      in: 0; out: what is wrong with it, enum ivregion_error
+ * @failed:     in: 0; out: the section that is wrong
+ *
+ * Only words of links, rings and the directory are cleared; what else lies in
+ * the sections stays.  This kernel has left the old format and attached to the
+ * new one when the call returns; other peers follow within a second.  With
+ * IVSHMEM_FORMAT_FORCE the call gives those who are there two seconds to leave.
+ *
+ * Errors: the common ones; EINVAL (also: @error says what), EPERM (the region is
+ * formatted, or refused, and the caller lacks CAP_SYS_ADMIN), EBUSY (peers, this
+ * kernel aside, are there, and IVSHMEM_FORMAT_FORCE is not given), EBADF (file
+ * not open for writing), EOPNOTSUPP (the node of a section), EINTR, ENOMEM.
+ */
+struct ivshmem_ioc_format {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 superblock;
+	__u32 error;
+	__u32 failed;
 };
 
 /**
