@@ -4,30 +4,24 @@
  * load from shared memory gives what the input says; in the honest form it
  * gives what is there, and then nothing may be lost, changed or called broken.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <ivshmem/ring.h>
+#include "input.h"
 
 #define SIZE	4096U
 #define NEW	((__u32)1 << 30)
+#define EPOCH	0x5e55107fU
 
-#define CHECK(condition)						\
-	do {								\
-		if (!(condition)) {					\
-			fprintf(stderr, "%s:%d: not true: %s\n",	\
-				__FILE__, __LINE__, #condition);	\
-			abort();					\
-		}							\
-	} while (0)
-
-static const uint8_t *input, *input_end;
 static bool honest;
 static unsigned int loads;
+/* What this step did not see as it should: the side has to find out */
+static enum ivring_fault lie;
 
 static __u8 *data;
 static struct ivring_tx *tx;
 static struct ivring_rx *rx;
+/* The word of the link that says which session the other side is in */
+static __le32 *session;
+/* The index of whoever takes this step */
+static const __le32 *own;
 static struct ivring_producer p;
 static struct ivring_consumer c;
 
@@ -37,27 +31,11 @@ static bool has_reserved;
 static __u32 committed, received;
 static __u32 lengths[SIZE / IVRING_ALIGN + 1];
 
-static __u32 take(unsigned int n)
-{
-	__u32 value = 0;
-
-	while (n-- && input < input_end)
-		value = value << 8 | *input++;
-	return value;
-}
-
-static bool within(const void *ptr, size_t n, const void *base, size_t size)
-{
-	uintptr_t offset = (uintptr_t)ptr - (uintptr_t)base;
-
-	return offset <= size && n <= size - offset;
-}
-
 void hostile_check_read(const void *ptr, size_t n)
 {
 	CHECK(++loads <= 10);
 	CHECK(within(ptr, n, data, SIZE) || within(ptr, n, tx, sizeof(*tx)) ||
-	      within(ptr, n, rx, sizeof(*rx)));
+	      within(ptr, n, rx, sizeof(*rx)) || ptr == session);
 }
 
 void hostile_check_write(const void *ptr, size_t n)
@@ -66,11 +44,31 @@ void hostile_check_write(const void *ptr, size_t n)
 	      within(ptr, n, rx, sizeof(*rx)));
 }
 
+void hostile_stored(const __le32 *ptr, __u32 v)
+{
+	(void)ptr;
+	(void)v;
+}
+
+/* Seldom, for a ring that has noticed is of no more use */
+static __u32 session_word(const __le32 *ptr, enum ivring_fault fault)
+{
+	__u32 value = take(1) == 0xa5 ? take(4) : *ptr;
+
+	if (value != *ptr && !lie)
+		lie = fault;
+	return value;
+}
+
 __u32 hostile_word(const __le32 *ptr)
 {
 	CHECK((uintptr_t)ptr % sizeof(*ptr) == 0);
 	if (honest)
 		return *ptr;
+	if (ptr == session)
+		return session_word(ptr, IVRING_STALE);
+	if (ptr == own)
+		return session_word(ptr, IVRING_TAMPERED);
 
 	/* Anything at all; the ways there are so that it gets far, too */
 	switch (take(1) % 8) {
@@ -113,6 +111,12 @@ static void check_private(void)
 	CHECK(!honest || (!p.fault && !c.fault));
 }
 
+/* What a ring with @fault returns */
+static int broken(enum ivring_fault fault)
+{
+	return fault == IVRING_STALE ? -EPIPE : -EPROTO;
+}
+
 static void try_reserve(void)
 {
 	__u32 length = take(1) % 4 ? take(1) * 9 : take(4);
@@ -121,7 +125,7 @@ static void try_reserve(void)
 	int ret = ivring_reserve(&p, length, &payload);
 
 	if (fault)
-		CHECK(ret == -EPROTO && p.fault == fault);
+		CHECK(ret == broken(fault) && p.fault == fault);
 	has_reserved = !ret;
 	if (ret == -EMSGSIZE)
 		CHECK(length > SIZE / 2 - IVRING_HEADER);
@@ -157,9 +161,9 @@ static void try_peek(void)
 	int ret = ivring_peek(&c, &payload, &length, &kind);
 
 	if (fault)
-		CHECK(ret == -EPROTO && c.fault == fault);
-	if (ret == -EPROTO)
-		CHECK(c.fault);
+		CHECK(ret == broken(fault) && c.fault == fault);
+	if (c.fault)
+		CHECK(ret == broken(c.fault));
 	if (ret)
 		return;
 	CHECK(kind != IVRING_KIND_PAD);
@@ -196,10 +200,10 @@ static void try_want_space(void)
 		CHECK(now && p.fault == fault);
 }
 
-static void step(void)
+static void step_producer(unsigned int what)
 {
-	loads = 0;
-	switch (take(1) % 9) {
+	own = &tx->prod;
+	switch (what) {
 	case 0:
 	case 1:
 		try_reserve();
@@ -210,9 +214,17 @@ static void step(void)
 	case 3:
 		ivring_publish(&p);
 		break;
-	case 4:
+	default:
 		try_want_space();
 		break;
+	}
+	CHECK(!lie || p.fault == lie);
+}
+
+static void step_consumer(unsigned int what)
+{
+	own = &rx->cons;
+	switch (what) {
 	case 5:
 		try_peek();
 		break;
@@ -227,6 +239,19 @@ static void step(void)
 		try_want_data();
 		break;
 	}
+	CHECK(!lie || c.fault == lie);
+}
+
+static void step(void)
+{
+	unsigned int what = take(1) % 9;
+
+	loads = 0;
+	lie = IVRING_OK;
+	if (what < 5)
+		step_producer(what);
+	else
+		step_consumer(what);
 }
 
 /* Not at zero, which any index passes but once in four gigabytes */
@@ -235,6 +260,8 @@ static void begin_at(__u32 index)
 	index &= ~(IVRING_ALIGN - 1);
 	ivring_producer_init(&p, data, SIZE, tx, rx);
 	ivring_consumer_init(&c, data, SIZE, rx, tx);
+	ivring_producer_bind(&p, session, EPOCH);
+	ivring_consumer_bind(&c, session, EPOCH);
 	p.next = index;
 	p.prod = index;
 	p.cons = index;
@@ -245,8 +272,6 @@ static void begin_at(__u32 index)
 	rx->cons = index;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	input = bytes;
@@ -254,7 +279,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	data = aligned_alloc(IVRING_ALIGN, SIZE);
 	tx = malloc(sizeof(*tx));
 	rx = malloc(sizeof(*rx));
-	CHECK(data && tx && rx);
+	session = malloc(sizeof(*session));
+	CHECK(data && tx && rx && session);
+	*session = EPOCH;
 	memset(data, 0, SIZE);
 	has_reserved = false;
 	committed = 0;
@@ -268,5 +295,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	free(data);
 	free(tx);
 	free(rx);
+	free(session);
 	return 0;
 }

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds and runs the fuzzers, and keeps the inputs that have reached something."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from lab.paths import ROOT
+
+FOLDER = ROOT / 'tests/fuzz'
+# The longest input, and the runs that the tests make.
+NAMES = {'ring': (400, 80000), 'region': (300, 40000), 'peer': (400, 200000),
+         'link': (500, 60000)}
+
+
+def build(name: str, folder: Path, headers: Path = ROOT / 'include') -> Path:
+    """The fuzzer @name, compiled in @folder with the format in @headers."""
+    program = folder / f'{name}_fuzz'
+    subprocess.run(['clang', '-g', '-O1', '-fsanitize=fuzzer,address,undefined',
+                    '-fno-sanitize-recover=all', '-Wall', '-Wextra', '-Werror',
+                    '-DIVSHMEM_PORT=<hostile_port.h>', f'-I{FOLDER}',
+                    f'-I{headers}', FOLDER / f'{name}_fuzz.c', '-o', program],
+                   check=True)
+    return program
+
+
+def write_corpus(name: str, folder: Path) -> Path:
+    """The inputs that are kept, each in a file of its own."""
+    folder.mkdir()
+    inputs = json.loads((FOLDER / f'corpus/{name}.json').read_text())
+    for number, text in enumerate(inputs):
+        (folder / str(number)).write_bytes(bytes.fromhex(text))
+    return folder
+
+
+def read_corpus(name: str, folder: Path) -> int:
+    """Keep the inputs in @folder, the shortest first; how many they are."""
+    inputs = sorted((path.read_bytes().hex() for path in folder.iterdir()),
+                    key=lambda text: (len(text), text))
+    (FOLDER / f'corpus/{name}.json').write_text(json.dumps(inputs, indent=1) + '\n')
+    return len(inputs)
+
+
+def run(program: Path, *arguments: str | Path) -> subprocess.CompletedProcess:
+    """Run a fuzzer; its complaints are in the output."""
+    name = program.name.removesuffix('_fuzz')
+    return subprocess.run([program, '-seed=1', f'-max_len={NAMES[name][0]}',
+                           f'-artifact_prefix={program.parent}/', *arguments],
+                          check=False, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+
+
+def fuzz(program: Path, corpus: Path) -> subprocess.CompletedProcess:
+    """A run that is the same each time."""
+    name = program.name.removesuffix('_fuzz')
+    return run(program, f'-runs={NAMES[name][1]}', corpus)
