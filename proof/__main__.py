@@ -8,66 +8,105 @@ import argparse
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Callable
 
 from lab.log import LabError
 from lab.paths import BUILD
 
-from . import ring
-from .mutants import UNCHECKED, UNORDERED
+from . import cbmc, relacy
+from .mutants import CHECKED, UNORDERED, Mutant
 
 FOLDER = BUILD / "proof"
+MUTANTS = FOLDER / "mutants"
+# Provers are programs of one thread each.
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job went: whether as it must, what to say, and what it counts."""
+
+    right: bool
+    text: str
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a prover."""
+
+    name: str
+    run: Callable[[], Outcome]
+
+
+def prove_values(name: str) -> Outcome:
+    """A proof by CBMC of the shipped headers."""
+    verdict = cbmc.prove(name)
+    text = f"{verdict.properties} properties"
+    return Outcome(verdict.holds, text if verdict.holds else f"{text}\n{verdict.failures()}",
+                   verdict.properties)
+
+
+def prove_orders(name: str) -> Outcome:
+    """A proof by Relacy of the shipped headers."""
+    verdict = relacy.run(name, FOLDER / "orders")
+    return Outcome(verdict.holds, verdict.output, verdict.executions)
+
+
+def miss_value(mutant: Mutant) -> Outcome:
+    """CBMC must not prove a mutant."""
+    verdict = cbmc.prove(mutant.found_by, mutant.make(MUTANTS))
+    return Outcome(not verdict.holds, f"by {mutant.found_by}", 1)
+
+
+def miss_order(mutant: Mutant) -> Outcome:
+    """Nor may Relacy."""
+    headers = mutant.make(MUTANTS)
+    verdict = relacy.run(mutant.found_by, headers, headers)
+    return Outcome(not verdict.holds, f"by {mutant.found_by}", 1)
 
 
 class Report:
-    """Says how each step went, and remembers."""
+    """Runs jobs, says how each went, and remembers."""
 
     def __init__(self) -> None:
-        self.failed: list[str] = []
+        self.failed = 0
 
-    def step(self, name: str, right: bool, text: str, start: float) -> None:
-        """One line."""
-        print(f"  {'ok' if right else 'FAILED':7}{name:44}{text} "
+    def _run(self, job: Job) -> int:
+        start = time.monotonic()
+        outcome = job.run()
+        print(f"  {'ok' if outcome.right else 'FAILED':7}{job.name:34}{outcome.text} "
               f"({time.monotonic() - start:.1f} s)", flush=True)
-        if not right:
-            self.failed.append(name)
+        if not outcome.right:
+            self.failed += 1
+            return 0
+        return outcome.count
+
+    def run(self, title: str, jobs: list[Job]) -> int:
+        """Runs @jobs, some at once; the sum of what those that went right count."""
+        print(title, flush=True)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return sum(pool.map(self._run, jobs))
 
 
-def prove_all(report: Report) -> tuple[int, int]:
-    """The shipped ring; the numbers of properties and of proofs of order."""
-    properties = 0
-    print("CBMC: every size, every private state, every value of shared memory")
-    for name in ring.PROOFS:
-        start = time.monotonic()
-        verdict = ring.prove(name)
-        report.step(name, verdict.holds, f"{verdict.properties} properties", start)
-        if verdict.holds:
-            properties += verdict.properties
-        else:
-            print("\n".join(line for line in verdict.output.splitlines()
-                            if line.endswith("FAILURE")))
-    print("Relacy: the orders that C11 allows")
-    start = time.monotonic()
-    verdict = ring.prove_orders(FOLDER / "orders")
-    report.step("ring_relacy", verdict.holds, verdict.output.replace("\n", "; "), start)
-    return properties, verdict.properties if verdict.holds else 0
+def jobs_for(names: list, run: Callable) -> list[Job]:
+    """A job for each name or mutant."""
+    return [Job(getattr(name, "name", name), lambda name=name: run(name))
+            for name in names]
 
 
-def find_mistakes(report: Report) -> int:
-    """The mutants; how many were found out."""
-    folder = FOLDER / "mutants"
-    print("Mistakes that the proofs must find")
-    before = len(report.failed)
-    mutants = [m for m in UNCHECKED if m.name not in ring.FUZZED_ONLY]
-    for mutant in mutants:
-        start = time.monotonic()
-        proof = ring.broken_proof(mutant)
-        verdict = ring.prove(proof, mutant.make(folder))
-        report.step(mutant.name, not verdict.holds, f"by {proof}", start)
-    for mutant in UNORDERED:
-        start = time.monotonic()
-        verdict = ring.prove_orders(folder / mutant.name, mutant.make(folder))
-        report.step(mutant.name, not verdict.holds, "by ring_relacy", start)
-    return len(mutants) + len(UNORDERED) - (len(report.failed) - before)
+def prove_all(report: Report) -> str:
+    """Everything; a summary."""
+    properties = report.run("CBMC: every private state, every value of shared memory",
+                            jobs_for(list(cbmc.proofs()), prove_values))
+    executions = report.run("Relacy: the orders that C11 allows",
+                            jobs_for(relacy.programs(), prove_orders))
+    found = report.run("Mistakes that the proofs must find",
+                       jobs_for(CHECKED, miss_value) + jobs_for(UNORDERED, miss_order))
+    return (f"{properties} properties proven by CBMC, {executions} executions by Relacy, "
+            f"{found} mistakes found, {report.failed} failed")
 
 
 def main() -> int:
@@ -76,13 +115,11 @@ def main() -> int:
                             ).parse_args()
     report = Report()
     try:
-        properties, orders = prove_all(report)
-        found = find_mistakes(report)
+        summary = prove_all(report)
     except (LabError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         print(f"proof: {error}", file=sys.stderr)
         return 1
-    print(f"{properties} properties proven by CBMC, {orders} searches by Relacy, "
-          f"{found} mistakes found, {len(report.failed)} failed")
+    print(summary)
     return 1 if report.failed else 0
 
 

@@ -1,53 +1,63 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""CBMC, the bounded model checker, also where Debian 12 is the host.
+"""Proves functions of the shipped headers for every value of shared memory.
 
-Its package is in Debian from 13 on. It is unpacked beside the build together
-with the libraries that it needs, C library included, and started through the
-dynamic loader of that C library.
+Each function prove_*() of a file *_cbmc.c is one proof by CBMC, the bounded model
+checker: all that it does not fix is arbitrary. In Debian from 13 on.
 """
 
-import subprocess
-from dataclasses import replace
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from lab.debian import Apt, codename, host_archives, locked
-from lab.paths import BUILD
+from lab.paths import ROOT
 
-SUITE = "trixie"
-FOLDER = BUILD / "proof" / "cbmc"
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
-LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
+from .packages import Program
+
 # CBMC runs the host's preprocessor; everything else is in these.
-PACKAGES = ["cbmc", "libc6", "libstdc++6", "libgcc-s1", "minisat"]
+CBMC = Program("trixie", ("cbmc", "libc6", "libstdc++6", "libgcc-s1", "minisat"),
+               "usr/bin/cbmc")
+BOUND = 600
+# How often loops run at most, where it is not 2: CBMC proves that, too.
+UNWIND: dict[str, int] = {}
+# Where no arithmetic may wrap. Elsewhere that of indices does.
+NO_WRAP: set[str] = set()
 
 
-class SuiteApt(Apt):
-    """apt on a private root, for a suite that need not be the host's."""
+@dataclass(frozen=True)
+class Verdict:
+    """What CBMC says of one proof."""
 
-    def configure(self) -> None:
-        """Take the host's archives, with the other suite in place of its own."""
-        super().configure()
-        host = codename()
-        archives = [replace(archive, suite=SUITE) for archive in host_archives(host)
-                    if archive.suite in (host, "stable")]
-        (self.root / "sources.list").write_text(
-            "".join(archive.line() + "\n" for archive in dict.fromkeys(archives)))
+    holds: bool
+    properties: int
+    output: str
 
-
-def fetch() -> Path:
-    """The folder with CBMC unpacked, fetched on the first call."""
-    if not FOLDER.exists():
-        with locked("fetch-cbmc"):
-            if not FOLDER.exists():
-                FOLDER.parent.mkdir(parents=True, exist_ok=True)
-                SuiteApt(BUILD / "proof" / "apt").unpack(PACKAGES, FOLDER)
-    return FOLDER
+    def failures(self) -> str:
+        """The properties that do not hold, a line each."""
+        return "\n".join(line for line in self.output.splitlines()
+                         if line.endswith("FAILURE"))
 
 
-def cbmc(*arguments: str | Path, timeout: float) -> subprocess.CompletedProcess:
-    """Run CBMC; its output is kept, whatever its exit status."""
-    folder = fetch()
-    return subprocess.run(
-        [folder / LOADER, "--library-path", f"{folder / LIBRARIES}:{folder}/usr/lib",
-         folder / "usr/bin/cbmc", *arguments], check=False, text=True, timeout=timeout,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def proofs() -> dict[str, Path]:
+    """The names of all proofs, and where they are."""
+    found = {}
+    for source in sorted((ROOT / "proof").glob("*_cbmc.c")):
+        for name in re.findall(r"^void (prove_\w+)\(void\)", source.read_text(), re.M):
+            found[name] = source
+    return found
+
+
+def prove(proof: str, headers: Path = ROOT / "include") -> Verdict:
+    """Run one proof, with the headers in @headers."""
+    source = proofs()[proof]
+    options = ["--unsigned-overflow-check"] if source.name in NO_WRAP else []
+    done = CBMC.run(source, "--function", proof, f"-I{headers}", f"-I{ROOT}/proof",
+                    "-DIVSHMEM_PORT=<cbmc_port.h>", "--bounds-check", "--pointer-check",
+                    "--pointer-overflow-check", "--div-by-zero-check",
+                    "--undefined-shift-check", "--conversion-check", "--unwind",
+                    str(UNWIND.get(proof, 2) + 1), "--unwinding-assertions",
+                    "--drop-unused-functions", *options, timeout=BOUND)
+    counted = re.search(r"\*\* (\d+) of (\d+) failed", done.stdout)
+    if not counted:
+        raise RuntimeError(f"{proof}: CBMC did not get to a result:\n{done.stdout}")
+    return Verdict(done.returncode == 0 and counted[1] == "0", int(counted[2]),
+                   done.stdout)

@@ -10,6 +10,12 @@
 #include <ivshmem/ring.h>
 
 unsigned int shared_loads;
+struct watched watched[3];
+
+/* The peer's index, the session's word, the own index */
+#define INDEX	(&watched[0])
+#define SESSION	(&watched[1])
+#define OWN	(&watched[2])
 
 /* One page or the largest there is, and all powers of two in between */
 static __u32 any_size(void)
@@ -59,6 +65,9 @@ static struct ivring_producer any_producer(void)
 	p.epoch = nondet_word();
 	p.fault = nondet_word() % 2 ? IVRING_BAD_CONS : IVRING_OK;
 	__CPROVER_assume(producer_consistent(&p));
+	INDEX->word = &p.peer->cons;
+	SESSION->word = p.session;
+	OWN->word = &p.own->prod;
 	return p;
 }
 
@@ -78,7 +87,32 @@ static struct ivring_consumer any_consumer(void)
 	c.epoch = nondet_word();
 	c.fault = nondet_word() % 2 ? IVRING_BAD_LENGTH : IVRING_OK;
 	__CPROVER_assume(consumer_consistent(&c));
+	INDEX->word = &c.peer->prod;
+	SESSION->word = c.session;
+	OWN->word = &c.own->cons;
 	return c;
+}
+
+/*
+ * Whatever index was read last: nothing else is done with it before the session
+ * was looked at, after it, and then the own index.
+ */
+static void index_belongs_here(enum ivring_fault fault, __u32 epoch, __u32 own)
+{
+	if (!INDEX->loads)
+		return;
+	__CPROVER_assert(!SESSION->word || SESSION->when > INDEX->when,
+			 "the session is looked at after the index");
+	if (SESSION->word && SESSION->value != epoch) {
+		__CPROVER_assert(fault == IVRING_STALE, "its end is noticed");
+		return;
+	}
+	__CPROVER_assert(OWN->when > INDEX->when, "so is the own index");
+	if (OWN->value != own)
+		__CPROVER_assert(fault == IVRING_TAMPERED, "changes are noticed");
+	else
+		__CPROVER_assert(fault != IVRING_TAMPERED &&
+				 fault != IVRING_STALE, "only changes");
 }
 
 void prove_init(void)
@@ -95,6 +129,32 @@ void prove_init(void)
 	__CPROVER_assert(producer_consistent(&p), "producer consistent");
 	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
 	__CPROVER_assert(shared_loads == 0, "nothing of the peer is read");
+	__CPROVER_assert(!p.session && !c.session, "without a session");
+}
+
+void prove_bind(void)
+{
+	struct ivring_producer p = any_producer(), sends = p;
+	struct ivring_consumer c = any_consumer(), receives = c;
+	__le32 *session = memory(sizeof(*session));
+	__u32 epoch = nondet_word();
+
+	ivring_producer_bind(&p, session, epoch);
+	ivring_consumer_bind(&c, session, epoch);
+	__CPROVER_assert(p.session == session && p.epoch == epoch &&
+			 c.session == session && c.epoch == epoch, "bound");
+	sends.session = receives.session = session;
+	sends.epoch = receives.epoch = epoch;
+	__CPROVER_assert(p.data == sends.data && p.own == sends.own &&
+			 p.peer == sends.peer && p.next == sends.next &&
+			 p.prod == sends.prod && p.cons == sends.cons &&
+			 p.size == sends.size && p.fault == sends.fault,
+			 "nothing else changes");
+	__CPROVER_assert(c.data == receives.data && c.own == receives.own &&
+			 c.peer == receives.peer && c.next == receives.next &&
+			 c.prod == receives.prod && c.cons == receives.cons &&
+			 c.size == receives.size && c.total == receives.total &&
+			 c.fault == receives.fault, "nothing else changes");
 }
 
 void prove_total(void)
@@ -137,6 +197,7 @@ void prove_reserve_commit(void)
 			 "the end of a session is told apart");
 	__CPROVER_assert(!before.fault || p.fault == before.fault,
 			 "a fault is final");
+	index_belongs_here(p.fault, p.epoch, before.prod);
 	__CPROVER_assert(p.prod == before.prod, "nothing is published");
 	__CPROVER_assert(ret == 0 || p.next == before.next,
 			 "failing takes no space");
@@ -177,6 +238,7 @@ void prove_want_space(void)
 
 	__CPROVER_assume(length <= ivring_max_length(p.size));
 	now = ivring_want_space(&p, length);
+	index_belongs_here(p.fault, p.epoch, before.prod);
 	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
 	__CPROVER_assert(producer_consistent(&p), "producer consistent");
 	__CPROVER_assert(!before.fault || (now && p.fault == before.fault),
@@ -204,6 +266,7 @@ void prove_peek_advance(void)
 			 "the end of a session is told apart");
 	__CPROVER_assert(!before.fault || c.fault == before.fault,
 			 "a fault is final");
+	index_belongs_here(c.fault, c.epoch, before.cons);
 	__CPROVER_assert(c.cons == before.cons, "nothing is released");
 	if (ret) {
 		__CPROVER_assert(c.total == 0, "there is nothing to pass");
@@ -243,6 +306,7 @@ void prove_want_data(void)
 	struct ivring_consumer c = any_consumer(), before = c;
 	_Bool now = ivring_want_data(&c);
 
+	index_belongs_here(c.fault, c.epoch, before.cons);
 	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
 	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
 	__CPROVER_assert(!before.fault || (now && c.fault == before.fault),

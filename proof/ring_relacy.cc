@@ -166,6 +166,7 @@ static bool run(const char *name, rl::test_params params)
 
 	printf("%s: %s, %llu executions\n", name, holds ? "holds" : "FAILS",
 	       (unsigned long long)params.stop_iteration);
+	fflush(stdout);
 	return holds;
 }
 
