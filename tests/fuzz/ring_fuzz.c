@@ -194,7 +194,7 @@ static void try_want_data(void)
 static void try_want_space(void)
 {
 	enum ivring_fault fault = p.fault;
-	bool now = ivring_want_space(&p, take(2) % (SIZE / 2 - 7));
+	bool now = ivring_want_space(&p, take(2) % (ivring_max_length(SIZE) + 1));
 
 	if (fault)
 		CHECK(now && p.fault == fault);

@@ -29,8 +29,10 @@ static void an_empty_ring_has_nothing(void **state)
 static void records_come_out_as_they_went_in(void **state)
 {
 	struct pair *pair = *state;
-	static const __u32 lengths[] = { 0, 1, 55, 56, 57, 63, 64, 120, 121,
-					 1000, 2039, 2040 };
+	static const __u32 lengths[] = {
+		0, 1, FILLS(1) - 1, FILLS(1), FILLS(1) + 1, 63, 64, FILLS(2),
+		FILLS(2) + 1, 1000, FILLS(32) - 1, FILLS(32),
+	};
 
 	FOR_EACH_START(pair, s) {
 		for (unsigned int round = 0; round < 600; round++) {
@@ -65,21 +67,21 @@ static void a_full_ring_takes_no_more_until_released(void **state)
 
 	FOR_EACH_START(pair, s) {
 		for (unsigned int i = 0; i < SIZE / IVRING_ALIGN; i++)
-			put(pair, 56, i);
+			put(pair, FILLS(1), i);
 		assert_int_equal(reserve(pair, 0), -EAGAIN);
 		ivring_publish(&pair->p);
 		assert_int_equal(reserve(pair, 0), -EAGAIN);
-		get(pair, 56, 0);
+		get(pair, FILLS(1), 0);
 		/* Only passed, not released: still in use */
 		assert_int_equal(reserve(pair, 0), -EAGAIN);
 		ivring_release(&pair->c);
-		assert_int_equal(reserve(pair, 57), -EAGAIN);
-		put(pair, 56, 200);
+		assert_int_equal(reserve(pair, FILLS(1) + 1), -EAGAIN);
+		put(pair, FILLS(1), 200);
 		assert_int_equal(reserve(pair, 0), -EAGAIN);
 		ivring_publish(&pair->p);
 		for (unsigned int i = 1; i < SIZE / IVRING_ALIGN; i++)
-			get(pair, 56, i);
-		get(pair, 56, 200);
+			get(pair, FILLS(1), i);
+		get(pair, FILLS(1), 200);
 		assert_int_equal(peek(pair), -EAGAIN);
 	}
 }
@@ -132,44 +134,44 @@ static void a_record_that_would_cross_the_end_begins_at_the_start(void **state)
 	void *payload = NULL;
 
 	begin_at(pair, SIZE - 128);
-	assert_int_equal(ivring_reserve(&pair->p, 121, &payload), 0);
+	assert_int_equal(ivring_reserve(&pair->p, FILLS(2) + 1, &payload), 0);
 	assert_ptr_equal(payload, pair->data + IVRING_HEADER);
-	memset(payload, 3, 121);
-	ivring_commit(&pair->p, 121, 3);
+	memset(payload, 3, FILLS(2) + 1);
+	ivring_commit(&pair->p, FILLS(2) + 1, 3);
 	pad = (void *)(pair->data + SIZE - 128);
 	assert_int_equal(ivshmem_load32(&pad->kind), IVRING_KIND_PAD);
-	assert_int_equal(ivshmem_load32(&pad->length), 120);
+	assert_int_equal(ivshmem_load32(&pad->length), FILLS(2));
 	ivring_publish(&pair->p);
-	get(pair, 121, 3);
+	get(pair, FILLS(2) + 1, 3);
 	ivring_release(&pair->c);
 	assert_int_equal(pair->c.cons, SIZE + 192);
 
 	/* An exact fit needs no padding */
 	begin_at(pair, SIZE - 128);
-	assert_int_equal(ivring_reserve(&pair->p, 120, &payload), 0);
-	assert_ptr_equal(payload, pair->data + SIZE - 120);
+	assert_int_equal(ivring_reserve(&pair->p, FILLS(2), &payload), 0);
+	assert_ptr_equal(payload, pair->data + SIZE - FILLS(2));
 }
 
 static void padding_is_part_of_the_space_that_is_needed(void **state)
 {
 	struct pair *pair = *state;
 
-	put(pair, 2040, 1);
-	put(pair, 1016, 2);
+	put(pair, FILLS(32), 1);
+	put(pair, FILLS(16), 2);
 	ivring_publish(&pair->p);
-	get(pair, 2040, 1);
+	get(pair, FILLS(32), 1);
 	ivring_release(&pair->c);
-	/* 1024 to the end, 2048 at the start: 1025 + 8 fits after padding */
-	assert_int_equal(reserve(pair, 2041), -EMSGSIZE);
-	put(pair, 1017, 3);
+	/* 1024 to the end, 2048 at the start: 17 lines fit after padding */
+	assert_int_equal(reserve(pair, FILLS(32) + 1), -EMSGSIZE);
+	put(pair, FILLS(16) + 1, 3);
 	assert_int_equal(pair->p.next, SIZE + 1088);
 	/* 960 are left, and no more */
-	assert_int_equal(reserve(pair, 953), -EAGAIN);
-	put(pair, 952, 4);
+	assert_int_equal(reserve(pair, FILLS(15) + 1), -EAGAIN);
+	put(pair, FILLS(15), 4);
 	ivring_publish(&pair->p);
-	get(pair, 1016, 2);
-	get(pair, 1017, 3);
-	get(pair, 952, 4);
+	get(pair, FILLS(16), 2);
+	get(pair, FILLS(16) + 1, 3);
+	get(pair, FILLS(15), 4);
 }
 
 static void padding_alone_is_not_a_record(void **state)
@@ -210,11 +212,11 @@ static void committing_less_gives_the_rest_back(void **state)
 	void *payload = NULL;
 
 	assert_int_equal(ivring_reserve(&pair->p, 2000, &payload), 0);
-	memset(payload, 8, 56);
-	ivring_commit(&pair->p, 56, 8);
+	memset(payload, 8, FILLS(1));
+	ivring_commit(&pair->p, FILLS(1), 8);
 	assert_int_equal(pair->p.next, 64);
 	ivring_publish(&pair->p);
-	get(pair, 56, 8);
+	get(pair, FILLS(1), 8);
 	assert_int_equal(pair->c.next, 64);
 }
 
@@ -256,7 +258,7 @@ static void passed_records_stay_until_released(void **state)
 	__u32 length, kind;
 
 	for (__u8 i = 0; i < 8; i++)
-		put(pair, 504, i);
+		put(pair, FILLS(8), i);
 	ivring_publish(&pair->p);
 	for (__u8 i = 0; i < 8; i++) {
 		assert_int_equal(ivring_peek(&pair->c, &payloads[i], &length,
@@ -265,7 +267,7 @@ static void passed_records_stay_until_released(void **state)
 	}
 	assert_int_equal(reserve(pair, 0), -EAGAIN);
 	for (__u8 i = 0; i < 8; i++)
-		assert_int_equal(((const __u8 *)payloads[i])[503], i);
+		assert_int_equal(((const __u8 *)payloads[i])[FILLS(8) - 1], i);
 	assert_int_equal(ivshmem_load32(&pair->rx->cons), pair->c.cons);
 	ivring_release(&pair->c);
 	assert_int_equal(reserve(pair, 0), 0);
@@ -307,17 +309,17 @@ static void a_waiting_producer_is_kicked_when_it_fits(void **state)
 		unsigned int i, kicks = 0;
 
 		for (i = 0; i < SIZE / IVRING_ALIGN; i++)
-			put(pair, 56, i);
+			put(pair, FILLS(1), i);
 		ivring_publish(&pair->p);
 		/* Takes 10 of the small ones, and padding where need be */
-		assert_int_equal(reserve(pair, 632), -EAGAIN);
-		assert_false(ivring_want_space(&pair->p, 632));
+		assert_int_equal(reserve(pair, FILLS(10)), -EAGAIN);
+		assert_false(ivring_want_space(&pair->p, FILLS(10)));
 		for (i = 0; i < SIZE / IVRING_ALIGN; i++) {
 			bool fits, kick;
 
-			get(pair, 56, i);
+			get(pair, FILLS(1), i);
 			kick = ivring_release(&pair->c);
-			fits = !reserve(pair, 632);
+			fits = !reserve(pair, FILLS(10));
 			assert_int_equal(kick, fits);
 			kicks += kick;
 			if (fits)
@@ -325,10 +327,10 @@ static void a_waiting_producer_is_kicked_when_it_fits(void **state)
 		}
 		assert_int_equal(kicks, 1);
 		for (i++; i < SIZE / IVRING_ALIGN; i++) {
-			get(pair, 56, i);
+			get(pair, FILLS(1), i);
 			assert_false(ivring_release(&pair->c));
 		}
-		assert_true(ivring_want_space(&pair->p, 632));
+		assert_true(ivring_want_space(&pair->p, FILLS(10)));
 	}
 }
 
@@ -338,11 +340,11 @@ static void a_batch_that_passes_the_event_kicks(void **state)
 
 	FOR_EACH_START(pair, s) {
 		for (unsigned int i = 0; i < SIZE / IVRING_ALIGN; i++)
-			put(pair, 56, i);
+			put(pair, FILLS(1), i);
 		ivring_publish(&pair->p);
-		assert_false(ivring_want_space(&pair->p, 56));
+		assert_false(ivring_want_space(&pair->p, FILLS(1)));
 		for (unsigned int i = 0; i < 32; i++)
-			get(pair, 56, i);
+			get(pair, FILLS(1), i);
 		assert_true(ivring_release(&pair->c));
 	}
 }

@@ -75,9 +75,9 @@ static void a_producer_index_beyond_what_is_released_breaks(void **state)
 	struct pair *pair = *state;
 
 	FOR_EACH_START(pair, s) {
-		put(pair, 504, 1);
+		put(pair, FILLS(8), 1);
 		ivring_publish(&pair->p);
-		get(pair, 504, 1);
+		get(pair, FILLS(8), 1);
 		/* Passed, yet not released: a full ring ends here */
 		ivshmem_store32(&pair->tx->prod, starts[s] + SIZE + 64);
 		assert_broken(pair, IVRING_BAD_PROD);
@@ -89,8 +89,8 @@ static void a_producer_index_that_goes_back_breaks(void **state)
 	struct pair *pair = *state;
 
 	FOR_EACH_START(pair, s) {
-		put(pair, 56, 1);
-		put(pair, 56, 2);
+		put(pair, FILLS(1), 1);
+		put(pair, FILLS(1), 2);
 		ivring_publish(&pair->p);
 		assert_int_equal(peek(pair), 0);
 		ivshmem_store32(&pair->tx->prod, starts[s] + 64);
@@ -112,13 +112,13 @@ static void impossible_consumer_indices_break_the_ring(void **state)
 	for (size_t j = 0; j < sizeof(jumps) / sizeof(jumps[0]); j++) {
 		FOR_EACH_START(pair, s) {
 			for (unsigned int i = 0; i < SIZE / 64; i++)
-				put(pair, 56, 1);
+				put(pair, FILLS(1), 1);
 			ivring_publish(&pair->p);
 			ivshmem_store32(&pair->rx->cons, starts[s] + jumps[j]);
 			if (j % 2)
-				assert_int_equal(reserve(pair, 56), -EPROTO);
+				assert_int_equal(reserve(pair, FILLS(1)), -EPROTO);
 			else
-				assert_true(ivring_want_space(&pair->p, 56));
+				assert_true(ivring_want_space(&pair->p, FILLS(1)));
 			assert_producer_broken(pair);
 		}
 	}
@@ -129,9 +129,9 @@ static void unpublished_records_cannot_be_consumed(void **state)
 	struct pair *pair = *state;
 
 	for (unsigned int i = 0; i < SIZE / 64; i++)
-		put(pair, 56, 1);
+		put(pair, FILLS(1), 1);
 	ivshmem_store32(&pair->rx->cons, 64);
-	assert_int_equal(reserve(pair, 56), -EPROTO);
+	assert_int_equal(reserve(pair, FILLS(1)), -EPROTO);
 	assert_producer_broken(pair);
 }
 
@@ -139,14 +139,15 @@ static void impossible_lengths_break_the_ring(void **state)
 {
 	struct pair *pair = *state;
 	static const __u32 lengths[] = {
-		0xffffffff, 0xfffffff8, 0xfffffff7, 0xffffffc0, 0xffffffb8,
-		0x80000000, 0x7fffffff, SIZE, SIZE - 8, SIZE / 2,
-		SIZE / 2 - IVRING_HEADER + 1, 57, 64,
+		0xffffffff, 0U - IVRING_HEADER, 0U - IVRING_HEADER - 1,
+		0xffffffc0, 0xffffffc0 - IVRING_HEADER, 0x80000000, 0x7fffffff,
+		SIZE, SIZE - IVRING_HEADER, SIZE / 2,
+		SIZE / 2 - IVRING_HEADER + 1, FILLS(1) + 1, 64,
 	};
 
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		FOR_EACH_START(pair, s) {
-			put(pair, 56, 1);
+			put(pair, FILLS(1), 1);
 			ivring_publish(&pair->p);
 			forge(pair, starts[s], lengths[i], 1);
 			assert_broken(pair, IVRING_BAD_LENGTH);
@@ -160,24 +161,26 @@ static void a_record_across_the_end_breaks_the_ring(void **state)
 	struct pair *pair = *state;
 
 	begin_at(pair, SIZE - 128);
-	put(pair, 120, 1);
-	put(pair, 120, 2);
+	put(pair, FILLS(2), 1);
+	put(pair, FILLS(2), 2);
 	ivring_publish(&pair->p);
 	/* All published, short enough, and yet not contiguous */
-	forge(pair, SIZE - 128, 121, 1);
+	forge(pair, SIZE - 128, FILLS(2) + 1, 1);
 	assert_broken(pair, IVRING_BAD_LENGTH);
 }
 
 static void impossible_padding_breaks_the_ring(void **state)
 {
 	struct pair *pair = *state;
-	static const __u32 lengths[] = { 0, 56, 57, 119, 121, 128, SIZE - 8,
-					 0xfffffff8, 0xffffffff };
+	static const __u32 lengths[] = {
+		0, FILLS(1), FILLS(1) + 1, FILLS(2) - 1, FILLS(2) + 1, 128,
+		SIZE - IVRING_HEADER, 0U - IVRING_HEADER, 0xffffffff,
+	};
 
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		begin_at(pair, SIZE - 128);
-		put(pair, 120, 1);
-		put(pair, 120, 2);
+		put(pair, FILLS(2), 1);
+		put(pair, FILLS(2), 2);
 		ivring_publish(&pair->p);
 		forge(pair, SIZE - 128, lengths[i], IVRING_KIND_PAD);
 		assert_broken(pair, IVRING_BAD_PAD);
@@ -185,9 +188,9 @@ static void impossible_padding_breaks_the_ring(void **state)
 
 	/* Of the right length, but not published as a whole */
 	begin_at(pair, SIZE - 128);
-	put(pair, 56, 1);
+	put(pair, FILLS(1), 1);
 	ivring_publish(&pair->p);
-	forge(pair, SIZE - 128, 120, IVRING_KIND_PAD);
+	forge(pair, SIZE - 128, FILLS(2), IVRING_KIND_PAD);
 	assert_broken(pair, IVRING_BAD_PAD);
 }
 
@@ -196,18 +199,18 @@ static void padding_at_the_start_breaks_the_ring(void **state)
 	struct pair *pair = *state;
 
 	for (unsigned int i = 0; i < SIZE / 64; i++)
-		put(pair, 56, 1);
+		put(pair, FILLS(1), 1);
 	ivring_publish(&pair->p);
-	forge(pair, 0, SIZE - 8, IVRING_KIND_PAD);
+	forge(pair, 0, SIZE - IVRING_HEADER, IVRING_KIND_PAD);
 	assert_broken(pair, IVRING_BAD_PAD);
 
 	/* Also behind padding that is right: a second one never follows */
 	begin_at(pair, SIZE - 64);
 	for (unsigned int i = 0; i < SIZE / 64; i++)
-		put(pair, 56, 1);
+		put(pair, FILLS(1), 1);
 	ivring_publish(&pair->p);
-	forge(pair, SIZE - 64, 56, IVRING_KIND_PAD);
-	forge(pair, 0, SIZE - 8, IVRING_KIND_PAD);
+	forge(pair, SIZE - 64, FILLS(1), IVRING_KIND_PAD);
+	forge(pair, 0, SIZE - IVRING_HEADER, IVRING_KIND_PAD);
 	assert_broken(pair, IVRING_BAD_PAD);
 }
 

@@ -20,6 +20,8 @@
 
 #define SIZE	4096U
 #define GUARD	4096U
+/* Bytes of payload with which a record takes exactly @n lines */
+#define FILLS(n)	((n) * IVRING_ALIGN - IVRING_HEADER)
 
 struct pair {
 	__u8 *mapping;
