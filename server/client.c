@@ -57,8 +57,7 @@ static void client_close(struct client *client)
 	if (client->state == CLIENT_REFUSED) {
 		link->refused--;
 	} else {
-		link->slots[client->slot] = NULL;
-		link->joined--;
+		link_vacate(link, client->slot);
 	}
 	client->state = CLIENT_CLOSED;
 	watch_remove(link->server->epoll, &client->watch);
@@ -80,6 +79,19 @@ void client_hang_up(struct client *client)
 	    client->step < PROTOCOL_PREAMBLE)
 		protocol_send(client->watch.fd, &message);
 	client_close(client);
+}
+
+/* What the others see of its end in the region. */
+static const char *parting_text(const struct client *client)
+{
+	switch (link_part(client->link, client->slot)) {
+	case PARTING_PRESENT:
+		return ", without having left the region";
+	case PARTING_ABSENT:
+		return ", not in the region";
+	default:
+		return "";
+	}
 }
 
 static void log_gone(const struct client *client, int priority,
@@ -104,9 +116,9 @@ static void log_gone(const struct client *client, int priority,
 			   handshake_length(client));
 	else
 		log_client(client, priority, "slot %u: pid %d (uid %u), "
-			   "connected since %s, %s", client->slot,
+			   "connected since %s, %s%s", client->slot,
 			   client->credentials.pid, client->credentials.uid,
-			   connected, why);
+			   connected, why, parting_text(client));
 }
 
 static void client_gone(struct client *client)
@@ -330,11 +342,10 @@ static void client_serve(struct link *link, int fd, unsigned int slot)
 	}
 	client->slot = slot;
 	client->deadline = link->server->now + handshake_timeout(client);
-	link->slots[slot] = client;
-	link->joined++;
 	log_client(client, LOG_DEBUG, "slot %u: pid %d (uid %u) connected",
 		   slot, client->credentials.pid, client->credentials.uid);
-	link_drain_slot(link, slot);
+	/* Before it can do anything there: it needs the memory for that. */
+	link_occupy(link, slot, client);
 	bound_send_buffer(client);
 	client_tell(client);
 }

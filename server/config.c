@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "config_error.h"
+#include "format.h"
 #include "memory.h"
 
 #define DEFAULT_SIZE			(4ULL << 20)
@@ -55,6 +56,7 @@ void config_free(struct config *config)
 
 		free(link->socket);
 		free(link->file);
+		free(link->layout);
 		free(link->allowed);
 		free(link->origin);
 	}
@@ -170,8 +172,9 @@ static int set_items(struct link_config *link, char *rest,
 	while ((item = next_item(&rest))) {
 		value = strchr(item, '=');
 		if (!value)
-			return config_fail(error, "\"%s\": expected KEY=VALUE",
-					   item);
+			return config_fail(error, "\"%s\": expected KEY=VALUE"
+					   "; a comma in a value is written "
+					   "twice", item);
 		*value++ = '\0';
 		if (config_set_link(link, item, value, error))
 			return -1;
@@ -232,6 +235,17 @@ static int check_huge_page(const struct link_config *link,
 			   config_format_size(page, page_text));
 }
 
+static int check_layout(const struct link_config *link,
+			struct config_error *error)
+{
+	struct ivregion_superblock superblock;
+	struct ivregion region;
+
+	if (!link->layout)
+		return 0;
+	return format_plan(link, &superblock, &region, error);
+}
+
 static int check_link(const struct link_config *link,
 		      struct config_error *error)
 {
@@ -247,7 +261,11 @@ static int check_link(const struct link_config *link,
 				   "characters that a socket's path can have; "
 				   "use a shorter one", link->socket,
 				   sizeof(address.sun_path) - 1);
-	return check_huge_page(link, error);
+	if (link->layout_force && !link->layout)
+		return config_fail(error, "layout-force=yes without layout=; "
+				   "set layout=, or remove it");
+	return check_huge_page(link, error) || check_layout(link, error) ?
+	       -1 : 0;
 }
 
 static int check_pair(const struct link_config *link,

@@ -46,6 +46,8 @@ struct allowed_id {
  * @memory:    what the memory is
  * @huge_page: MEMORY_HUGETLB: size of a page, 0 for the system's default
  * @file:      MEMORY_FILE: absolute path of the file
+ * @layout:    how new memory is formatted; NULL for not at all
+ * @layout_force: so is a file that holds something else
  * @mode:      permission bits of the socket
  * @user:      owner of the socket, -1 for the server's own
  * @group:     group of the socket, -1 for the server's own
@@ -63,6 +65,8 @@ struct link_config {
 	enum memory_kind memory;
 	uint64_t huge_page;
 	char *file;
+	char *layout;
+	bool layout_force;
 	mode_t mode;
 	uid_t user;
 	gid_t group;

@@ -295,6 +295,28 @@ static int set_allow(struct link_config *link, const char *value,
 	return result;
 }
 
+/* What it says is checked once size, peers and vectors are known. */
+static int set_layout(struct link_config *link, const char *value,
+		      struct config_error *error)
+{
+	if (!strcmp(value, "none"))
+		return 0;
+	link->layout = strdup(value);
+	if (!link->layout)
+		return config_fail(error, "out of memory");
+	return 0;
+}
+
+static int set_layout_force(struct link_config *link, const char *value,
+			    struct config_error *error)
+{
+	link->layout_force = !strcmp(value, "yes");
+	if (!link->layout_force && strcmp(value, "no"))
+		return config_fail(error, "layout-force=%s: expected yes or "
+				   "no", value);
+	return 0;
+}
+
 static const struct link_key {
 	const char *name;
 	int (*set)(struct link_config *link, const char *value,
@@ -305,6 +327,8 @@ static const struct link_key {
 	{ "peers", set_peers },
 	{ "vectors", set_vectors },
 	{ "memory", set_memory },
+	{ "layout", set_layout },
+	{ "layout-force", set_layout_force },
 	{ "mode", set_mode },
 	{ "user", set_user },
 	{ "group", set_group },
@@ -321,6 +345,11 @@ static int refuse_unknown_key(const char *key, struct config_error *error)
 	for (size_t i = 0; i < LINK_KEYS; i++)
 		used += (size_t)snprintf(known + used, sizeof(known) - used,
 					 " %s", link_keys[i].name);
+	/* What a single comma leaves of raw=lab:32M. */
+	if (!strcmp(key, "raw") || !strcmp(key, "net") || !strcmp(key, "blk"))
+		return config_fail(error, "unknown key \"%s\"; a section of "
+				   "layout= has the comma before it written "
+				   "twice in --link", key);
 	return config_fail(error, "unknown key \"%s\"; a link has:%s", key,
 			   known);
 }

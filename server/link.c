@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "doorbell.h"
+#include "format.h"
+#include "layout.h"
 #include "memory.h"
 #include "protocol.h"
 #include "server.h"
@@ -70,6 +73,56 @@ static void link_init(struct link *link, struct server *server,
 		       server->now);
 }
 
+/* A warning too, for a region that peers have spoiled. */
+static void log_change(struct link *link)
+{
+	const struct directory *directory = &link->directory;
+	char layout[IVSHMEM_LAYOUT_TEXT];
+
+	switch (directory_take_change(&link->directory)) {
+	case DIRECTORY_FORMATTED:
+		ivshmem_layout_describe(&directory->region, layout,
+					sizeof(layout));
+		log_limited(&link->limit, link->server->now, LOG_INFO,
+			    "link %s: the region is formatted: peers=%u, "
+			    "layout=%s", link->config->name,
+			    directory->region.slots, layout);
+		break;
+	case DIRECTORY_LOST:
+		log_limited(&link->limit, link->server->now, LOG_WARNING,
+			    "link %s: the region is formatted no more, by what "
+			    "a client did: %s", link->config->name,
+			    ivregion_error_text(directory->error));
+		break;
+	default:
+		break;
+	}
+}
+
+static int open_directory(struct link *link)
+{
+	const struct link_config *config = link->config;
+	int error = directory_open(&link->directory, link->memory, config->size,
+				   config->peers);
+
+	if (error)
+		log_error("link %s: the memory cannot be mapped: %s",
+			  config->name, strerror(-error));
+	return error;
+}
+
+static int open_memory(struct link *link)
+{
+	bool existed;
+
+	link->memory = memory_open(link->config, &existed);
+	if (link->memory < 0)
+		return -1;
+	if (format_memory(link->config, link->memory, existed))
+		return -1;
+	return open_directory(link);
+}
+
 int link_open(struct link *link, struct server *server,
 	      const struct link_config *config, int fd)
 {
@@ -83,8 +136,7 @@ int link_open(struct link *link, struct server *server,
 		result = listener_open(&link->listener, config);
 	if (result)
 		return -1;
-	link->memory = memory_open(config);
-	if (link->memory < 0 || open_eventfds(link)) {
+	if (open_memory(link) || open_eventfds(link)) {
 		listener_stop(&link->listener);
 		link_close(link);
 		return -1;
@@ -100,6 +152,7 @@ void link_close(struct link *link)
 		close(link->eventfds[i]);
 	free(link->eventfds);
 	free(link->slots);
+	directory_close(&link->directory);
 	if (link->memory >= 0)
 		close(link->memory);
 	listener_close(&link->listener);
@@ -115,7 +168,7 @@ int link_free_slot(const struct link *link)
 	return -1;
 }
 
-void link_drain_slot(const struct link *link, unsigned int slot)
+static void drain_slot(const struct link *link, unsigned int slot)
 {
 	unsigned int vectors = link->config->vectors;
 	const int *eventfds = &link->eventfds[slot * vectors];
@@ -128,6 +181,49 @@ void link_drain_slot(const struct link *link, unsigned int slot)
 	 */
 	for (unsigned int vector = 0; vector < vectors; vector++)
 		preadv2(eventfds[vector], &iov, 1, -1, RWF_NOWAIT);
+}
+
+void link_occupy(struct link *link, unsigned int slot, struct client *client)
+{
+	link->slots[slot] = client;
+	link->joined++;
+	drain_slot(link, slot);
+	directory_join(&link->directory, slot);
+	log_change(link);
+}
+
+enum directory_parting link_part(struct link *link, unsigned int slot)
+{
+	enum directory_parting parting = directory_part(&link->directory, slot);
+
+	log_change(link);
+	return parting;
+}
+
+/* Vector 0 says that the directory has changed. */
+static void ring_all(const struct link *link)
+{
+	int eventfds[LINK_MAX_PEERS];
+	size_t count = 0;
+
+	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
+		if (link->slots[slot])
+			eventfds[count++] =
+				link->eventfds[slot * link->config->vectors];
+	}
+	if (count)
+		doorbell_ring_all(eventfds, count);
+}
+
+void link_vacate(struct link *link, unsigned int slot)
+{
+	bool seen = directory_leave(&link->directory, slot);
+
+	link->slots[slot] = NULL;
+	link->joined--;
+	log_change(link);
+	if (seen)
+		ring_all(link);
 }
 
 static void link_pause(struct link *link)
@@ -233,6 +329,7 @@ int link_listen(struct link *link)
 	if (listener_listen(&link->listener))
 		return -1;
 	announce(link);
+	log_change(link);
 	return 0;
 }
 
@@ -241,6 +338,8 @@ void link_stop(struct link *link)
 	bool ours = link->listener.lock >= 0;
 	struct client *client;
 
+	/* Who is let go now has not gone: machines go on without a server. */
+	directory_end(&link->directory);
 	listener_stop(&link->listener);
 	/* Who waits at a socket of systemd's is for the next server. */
 	while (ours && accept_one(link))

@@ -7,6 +7,7 @@
 #define IVSHMEMD_LINK_H
 
 #include "config.h"
+#include "directory.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
@@ -21,6 +22,7 @@ struct server;
  * @config:   its settings
  * @listener: its socket
  * @memory:   descriptor of the shared memory
+ * @directory: what the server says in it
  * @eventfds: of all slots, slot by slot; they outlive every client
  * @slots:    who is in each slot, or NULL
  * @clients:  every connection, those that were refused included
@@ -36,6 +38,7 @@ struct link {
 	const struct link_config *config;
 	struct listener listener;
 	int memory;
+	struct directory directory;
 	int *eventfds;
 	struct client **slots;
 	struct client *clients;
@@ -75,8 +78,18 @@ void link_stop(struct link *link);
  */
 int link_free_slot(const struct link *link);
 
-/** link_drain_slot() - forget doorbells that were meant for its last user. */
-void link_drain_slot(const struct link *link, unsigned int slot);
+/**
+ * link_occupy() - a client gets a slot
+ *
+ * Doorbells that were meant for its last user are forgotten.
+ */
+void link_occupy(struct link *link, unsigned int slot, struct client *client);
+
+/** link_part() - the client in a slot has ended; says how, for the log. */
+enum directory_parting link_part(struct link *link, unsigned int slot);
+
+/** link_vacate() - a slot is free again; who is in the others is rung. */
+void link_vacate(struct link *link, unsigned int slot);
 
 /** link_next_timeout() - when something is due; UINT64_MAX for never. */
 uint64_t link_next_timeout(const struct link *link);

@@ -206,14 +206,15 @@ static int open_existing_file(const struct link_config *config)
 	return -1;
 }
 
-static int open_file(const struct link_config *config)
+static int open_file(const struct link_config *config, bool *existed)
 {
 	int fd = create_file(config);
 	char why[160];
 
 	if (fd >= 0)
 		return fd;
-	if (errno == EEXIST)
+	*existed = errno == EEXIST;
+	if (*existed)
 		return open_existing_file(config);
 	if (errno) {
 		snprintf(why, sizeof(why), "cannot create: %s; the directory "
@@ -224,9 +225,10 @@ static int open_file(const struct link_config *config)
 	return -1;
 }
 
-int memory_open(const struct link_config *config)
+int memory_open(const struct link_config *config, bool *existed)
 {
+	*existed = false;
 	if (config->memory == MEMORY_FILE)
-		return open_file(config);
+		return open_file(config, existed);
 	return open_anonymous(config);
 }

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format.h"
+#include "layout.h"
+
 /* QEMU splits its options at commas; two of them stand for one. */
 static void print_qemu_value(const char *text)
 {
@@ -106,6 +109,35 @@ const char *show_memory(const struct link_config *link, char buffer[256])
 	}
 }
 
+/* Returns false if the memory is not formatted; mistakes were found before. */
+static bool plan(const struct link_config *link, struct ivregion *region)
+{
+	struct ivregion_superblock superblock;
+	struct config_error error;
+
+	return link->layout && !format_plan(link, &superblock, region, &error);
+}
+
+static void print_sections(const struct link_config *link)
+{
+	char offset[32], size[32], ring[32];
+	struct ivregion region;
+
+	if (!plan(link, &region))
+		return;
+	for (unsigned int i = 0; i < region.nr_sections; i++) {
+		const struct ivregion_section *section = &region.sections[i];
+
+		printf("  section %s: %s, offset %s, size %s, vector %u, "
+		       "queues %u, ring size %s\n", section->name,
+		       ivshmem_layout_type(section->type),
+		       config_format_size(section->offset, offset),
+		       config_format_size(section->size, size),
+		       section->vector, section->queues,
+		       config_format_size(section->ring_size, ring));
+	}
+}
+
 void show_links(const struct config *config)
 {
 	char size[32], memory[256];
@@ -117,6 +149,7 @@ void show_links(const struct config *config)
 		       link->name, link->socket,
 		       config_format_size(link->size, size), link->peers,
 		       link->vectors, show_memory(link, memory));
+		print_sections(link);
 	}
 }
 
@@ -136,6 +169,31 @@ static void print_json_string(const char *text)
 	putchar('"');
 }
 
+/* Types and names have no letters that JSON wants escaped. */
+static void print_json_layout(const struct link_config *link)
+{
+	char layout[IVSHMEM_LAYOUT_TEXT];
+	struct ivregion region;
+
+	if (!plan(link, &region)) {
+		printf("null");
+		return;
+	}
+	ivshmem_layout_describe(&region, layout, sizeof(layout));
+	printf("{\"description\": \"%s\", \"sections\": [", layout);
+	for (unsigned int i = 0; i < region.nr_sections; i++) {
+		const struct ivregion_section *section = &region.sections[i];
+
+		printf("%s{\"name\": \"%s\", \"type\": \"%s\", \"offset\": %"
+		       PRIu64 ", \"size\": %" PRIu64 ", \"vector\": %u, "
+		       "\"queues\": %u, \"ring_size\": %u}", i ? ", " : "",
+		       section->name, ivshmem_layout_type(section->type),
+		       (uint64_t)section->offset, (uint64_t)section->size,
+		       section->vector, section->queues, section->ring_size);
+	}
+	printf("]}");
+}
+
 static void print_json_link(const struct link_config *link)
 {
 	char memory[256];
@@ -147,7 +205,9 @@ static void print_json_link(const struct link_config *link)
 	printf(", \"size\": %" PRIu64 ", \"peers\": %u, \"vectors\": %u, "
 	       "\"memory\": ", link->size, link->peers, link->vectors);
 	print_json_string(show_memory(link, memory));
-	printf(", \"mode\": \"%04o\"}", link->mode);
+	printf(", \"mode\": \"%04o\", \"layout\": ", link->mode);
+	print_json_layout(link);
+	putchar('}');
 }
 
 void show_json(const struct config *config)

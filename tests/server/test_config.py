@@ -14,7 +14,7 @@ from .process import program, refused, run
 
 DEFAULTS = {'name': 'lab', 'socket': '/run/ivshmem/lab.sock',
             'size': 4 << 20, 'peers': 8, 'vectors': 4, 'memory': 'memfd',
-            'mode': '0660'}
+            'mode': '0660', 'layout': None}
 
 
 def links(*arguments: str) -> list[dict]:
@@ -41,10 +41,16 @@ def test_defaults_are_the_same_everywhere(configure):
 
 
 VALUES = {'socket': '/tmp/x.sock', 'size': '64K', 'peers': '3',
-          'vectors': '17', 'memory': 'file:/tmp/x', 'mode': '0600'}
+          'vectors': '17', 'memory': 'file:/tmp/x', 'mode': '0600',
+          'layout': 'raw=a:8K:vector=16', 'layout-force': 'yes'}
 UNDERSTOOD = {'name': 'lab', 'socket': '/tmp/x.sock', 'size': 65536,
               'peers': 3, 'vectors': 17, 'memory': 'file:/tmp/x',
-              'mode': '0600'}
+              'mode': '0600',
+              'layout': {'description': 'raw=a:8K:vector=16',
+                         'sections': [{'name': 'a', 'type': 'raw',
+                                       'offset': 5 * 4096, 'size': 8192,
+                                       'vector': 16, 'queues': 1,
+                                       'ring_size': 0}]}}
 
 
 def test_all_keys_are_the_same_everywhere(configure):
