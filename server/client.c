@@ -54,11 +54,10 @@ static void client_close(struct client *client)
 	struct link *link = client->link;
 	struct client **position = &link->clients;
 
-	if (client->state == CLIENT_REFUSED) {
+	if (client->state == CLIENT_REFUSED)
 		link->refused--;
-	} else {
+	else
 		link_vacate(link, client->slot);
-	}
 	client->state = CLIENT_CLOSED;
 	watch_remove(link->server->epoll, &client->watch);
 	close(client->watch.fd);

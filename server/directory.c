@@ -75,7 +75,8 @@ static void touch_lines(void *argument)
 	const struct directory *directory = argument;
 	struct ivregion_server_line __ivshmem *line =
 		(struct ivregion_server_line __ivshmem *)
-		(directory->memory + ivregion_server_offset(0));
+		((__u8 __ivshmem *)directory->memory +
+		 ivregion_server_offset(0));
 
 	for (unsigned int i = 0; i < directory->region.slots; i++) {
 		const struct directory_slot *slot = &directory->slots[i];

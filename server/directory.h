@@ -59,7 +59,7 @@ struct directory {
 	int fd;
 	uint64_t size;
 	unsigned int peers;
-	__u8 __ivshmem *memory;
+	struct ivregion_superblock __ivshmem *memory;
 	size_t mapped;
 	bool writable;
 	bool ended;

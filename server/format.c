@@ -30,7 +30,7 @@
 struct work {
 	const struct link_config *config;
 	int fd;
-	__u8 __ivshmem *memory;
+	struct ivregion_superblock __ivshmem *memory;
 	struct ivregion_superblock superblock;
 	struct ivregion region;
 };
@@ -112,14 +112,14 @@ static void touch_erase(void *argument)
 {
 	struct work *work = argument;
 
-	ivregion_erase((struct ivregion_superblock __ivshmem *)work->memory);
+	ivregion_erase(work->memory);
 }
 
 static void touch_write(void *argument)
 {
 	struct work *work = argument;
 
-	ivregion_write(work->memory, &work->superblock, &work->region);
+	ivregion_write((__u8 __ivshmem *)work->memory, &work->superblock, &work->region);
 }
 
 /*
@@ -129,8 +129,7 @@ static void touch_write(void *argument)
 static void touch_superblock(void *argument)
 {
 	struct work *work = argument;
-	struct ivregion_superblock __ivshmem *target =
-		(struct ivregion_superblock __ivshmem *)work->memory;
+	struct ivregion_superblock __ivshmem *target = work->memory;
 
 	ivshmem_copy_out(&target->checksum, &work->superblock.checksum,
 			 sizeof(*target) - sizeof(target->magic));

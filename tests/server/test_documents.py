@@ -128,6 +128,8 @@ def test_completion_of_keys(directory):
     ('ivshmemd -l lab,memory=hu', {'hugetlb'}),
     ('ivshmemd -l lab,peers=3,memory=hugetlb:', {'2M', '1G'}),
     ('ivshmemd -l lab,size=', set()),
+    ('ivshmemd -l lab,layout=', {'auto', 'none', 'raw', 'net', 'blk'}),
+    ('ivshmemd -l lab,layout=auto,layout-force=', {'yes', 'no'}),
     ('ivshmemd --handshake-timeout ', set()),
     ('ivshmemd --config test.conf --show-qemu ', {'one', 'two'}),
     ('ivshmemd -c test.conf --show-libvirt t', {'two'}),
