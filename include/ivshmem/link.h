@@ -209,7 +209,7 @@ static inline void ivlink_go_up(struct ivlink *link, __u32 now)
 static inline unsigned int ivlink_look(struct ivlink *link, __u32 now)
 {
 	/*
-	 * The acknowledgement first: if it is of our epoch, the peer's epoch
+	 * What it has seen of us first: if it is of our epoch, the peer's epoch
 	 * that is read next is not older than it.  Pairs with [W3], and the
 	 * second with [A3] in ivlink_announce().
 	 */
