@@ -1,6 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Measures the ring between two processes on two cores beside what a program
-would otherwise use, alternating, in one run; medians, with all figures kept."""
+would otherwise use, alternating, in one run; medians, with all figures kept.
+
+Each message is copied by its sender from a private buffer, and by its receiver
+into a private buffer, whatever the way.  Ways that need explaining:
+
+ring              shown to the receiver after each 64 KiB
+ring-each         the same, shown after each message
+memcpy            the limit: both copies through shared memory of the same size,
+                  by two processes on two cores, with the least that tells either
+                  what the other has done: a counter of its own in a cache line
+                  of its own, stored after each 64 KiB; contents are checked
+memcpy-unsynced   the same copies by two processes that wait for nobody: what
+                  memory allows, though nothing is passed on reliably
+memcpy-one-core   the same copies by one process in turn: the caches of one core
+                  serve them, and nothing is passed on
+flag              two words, one for each direction, stored and looked at
+"""
 
 import argparse
 import json
@@ -16,7 +32,9 @@ from lab.paths import BUILD, ROOT, USERSPACE
 
 RESULT = BUILD / "bench/ring.json"
 PROGRAM = USERSPACE / "bench/ring/ring_speed"
-PEERS = ("pipe", "unix-stream", "seqpacket", "tcp-loopback", "mq", "memcpy")
+# The limits first: next to the ring in time, for memory has its moods.
+PEERS = ("memcpy", "memcpy-unsynced", "memcpy-one-core", "ring-each", "seqpacket",
+         "unix-stream", "pipe", "tcp-loopback", "mq")
 # Name of the figure: what the program is asked for, and whom it is held to.
 FIGURES = {"msg_64": ("64", PEERS), "msg_1500": ("1500", PEERS),
            "msg_64k": ("65536", PEERS), "pingpong": ("pingpong", ("flag", "pipe"))}
@@ -24,93 +42,155 @@ FIGURES = {"msg_64": ("64", PEERS), "msg_1500": ("1500", PEERS),
 QUIET = 0.5
 
 
-def machine() -> dict[str, Any]:
+class BenchError(Exception):
+    """Why nothing can be measured."""
+
+
+def two_cores() -> tuple[int, int]:
+    """CPUs that this process may use and that do not share a core."""
+    allowed = sorted(os.sched_getaffinity(0))
+    first = allowed[0]
+    shared = Path(f"/sys/devices/system/cpu/cpu{first}/topology/thread_siblings_list")
+    siblings = set()
+    for part in shared.read_text().split(",") if shared.exists() else []:
+        low, _, high = part.strip().partition("-")
+        siblings |= set(range(int(low), int(high or low) + 1))
+    others = [cpu for cpu in allowed[1:] if cpu not in siblings]
+    if not others:
+        raise BenchError(f"two cores are needed; this process may use CPU "
+                         f"{', '.join(map(str, allowed))}, which is one core")
+    return first, others[0]
+
+
+def take_precedence() -> None:
+    """Let nothing but other real-time work interrupt the measurements."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK,
+                              os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    except PermissionError as error:
+        raise BenchError("--realtime needs root") from error
+
+
+def machine(cpus: tuple[int, int]) -> dict[str, Any]:
     """What the figures were measured on."""
     model = next((line.split(":")[1].strip() for line in
                   Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT,
                             capture_output=True, text=True, check=False).stdout.strip()
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
-            "qemu": None, "accel": None, "guest_kernel": None, "commit": commit,
-            "load_before": os.getloadavg()}
+    return {"cpu": model, "cores": os.cpu_count(), "cpus_used": cpus,
+            "kernel": platform.release(), "qemu": None, "accel": None,
+            "guest_kernel": None, "commit": commit, "load_before": os.getloadavg()}
 
 
-def measure(way: str, asked: str, seconds: float) -> float | None:
-    """One run; None where the machine does not offer this way."""
-    done = subprocess.run([PROGRAM, way, asked, str(seconds)], check=False, text=True,
-                          timeout=seconds * 20 + 60, capture_output=True)
-    if done.returncode and way == "mq":
-        return None
-    if done.returncode:
-        raise RuntimeError(f"{PROGRAM.name} {way} {asked}: {done.stderr.strip()}")
-    return float(done.stdout)
+class Bench:
+    """Measures; keeps all figures by name and way."""
+
+    def __init__(self, cpus: tuple[int, int], seconds: float, realtime: bool) -> None:
+        self.cpus = cpus
+        self.seconds = seconds
+        self.prefix = ["chrt", "--fifo", "1"] if realtime else []
+        self.found: dict[tuple[str, str], list[float | None]] = {}
+
+    def measure(self, way: str, asked: str) -> float | None:
+        """One run; None where the machine does not offer this way."""
+        done = subprocess.run([*self.prefix, PROGRAM, way, asked, str(self.seconds),
+                               *map(str, self.cpus)], check=False, text=True,
+                              timeout=self.seconds * 20 + 60, capture_output=True)
+        if done.returncode and way == "mq":
+            return None
+        if done.returncode:
+            raise BenchError(f"{PROGRAM.name} {way} {asked}: {done.stderr.strip()}")
+        return float(done.stdout)
+
+    def run(self, rounds: int) -> None:
+        """All ways in turn, again and again."""
+        for number in range(rounds):
+            print(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.2f}",
+                  file=sys.stderr, flush=True)
+            for name, (asked, peers) in FIGURES.items():
+                for way in ("ring", *peers):
+                    figure = self.measure(way, asked)
+                    self.found.setdefault((name, way), []).append(figure)
+
+    def results(self) -> list[dict[str, Any]]:
+        """The ring against each other way; a ratio above 1 is in its favour."""
+        rows = []
+        for name, (_, peers) in FIGURES.items():
+            ours = self.found[name, "ring"]
+            for peer in peers:
+                theirs = [value for value in self.found[name, peer] if value is not None]
+                if theirs:
+                    rows.append(row(name, ours, peer, theirs))
+                else:
+                    print(f"{name}: {peer} is not available here", file=sys.stderr)
+        return rows
 
 
-def run(rounds: int, seconds: float) -> dict[tuple[str, str], list[float | None]]:
-    """All ways in turn, again and again."""
-    found: dict[tuple[str, str], list[float | None]] = {}
-    for number in range(rounds):
-        print(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.2f}",
-              file=sys.stderr, flush=True)
-        for name, (asked, peers) in FIGURES.items():
-            for way in ("ring", *peers):
-                found.setdefault((name, way), []).append(measure(way, asked, seconds))
-    return found
-
-
-def results(found: dict[tuple[str, str], list[float | None]]) -> list[dict[str, Any]]:
-    """The ring against each other way; a ratio above 1 is in its favour."""
-    rows = []
-    for name, (_, peers) in FIGURES.items():
-        ours = [value for value in found[name, "ring"] if value is not None]
-        for peer in peers:
-            theirs = [value for value in found[name, peer] if value is not None]
-            if not theirs:
-                print(f"{name}: {peer} is not available here", file=sys.stderr)
-                continue
-            lower = name == "pingpong"
-            pair = statistics.median(ours), statistics.median(theirs)
-            rows.append({"name": name, "unit": "ns" if lower else "msg/s",
-                         "better": "lower" if lower else "higher",
-                         "ours": pair[0], "peer": peer, "theirs": pair[1],
-                         "ratio": round(pair[1] / pair[0] if lower else
-                                        pair[0] / pair[1], 3),
-                         "runs": len(ours), "ours_all": ours, "theirs_all": theirs})
-    return rows
+def row(name: str, ours: list[float], peer: str, theirs: list[float]) -> dict[str, Any]:
+    """One line of the results."""
+    lower = name == "pingpong"
+    pair = statistics.median(ours), statistics.median(theirs)
+    return {"name": name, "unit": "ns" if lower else "msg/s",
+            "better": "lower" if lower else "higher",
+            "ours": pair[0], "peer": peer, "theirs": pair[1],
+            "ratio": round(pair[1] / pair[0] if lower else pair[0] / pair[1], 3),
+            "runs": len(ours), "ours_all": ours, "theirs_all": theirs}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """For people."""
-    lines = [f"{'name':10}{'unit':7}{'ring':>14}{'theirs':>14}  {'peer':13}{'ratio':>8}"]
+    lines = [f"{'name':10}{'unit':7}{'ring':>14}{'theirs':>14}  {'peer':17}{'ratio':>8}"]
     lines += [f"{row['name']:10}{row['unit']:7}{row['ours']:>14,.0f}"
-              f"{row['theirs']:>14,.0f}  {row['peer']:13}{row['ratio']:>8.3g}"
+              f"{row['theirs']:>14,.0f}  {row['peer']:17}{row['ratio']:>8.3g}"
               for row in rows]
     return "\n".join(lines)
 
 
+def options() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python3 -m bench.ring", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="at least 1 (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.3,
+                        help="that each measurement takes (%(default)s)")
+    parser.add_argument("--realtime", action="store_true",
+                        help="take precedence over all other work of the machine, "
+                        "which stands still meanwhile; needs root")
+    parser.add_argument("--output", type=Path, default=RESULT, metavar="FILE",
+                        help=f"all figures as JSON ({RESULT.relative_to(ROOT)})")
+    asked = parser.parse_args()
+    if asked.rounds < 1 or asked.seconds <= 0:
+        parser.error("--rounds and --seconds must be above 0")
+    return asked
+
+
 def main() -> int:
     """Exit status."""
-    parser = argparse.ArgumentParser(prog="make bench-ring", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.5,
-                        help="that each measurement takes")
-    options = parser.parse_args()
-    on = machine()
+    asked = options()
     try:
-        rows = results(run(options.rounds, options.seconds))
-    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        if asked.realtime:
+            take_precedence()
+        bench = Bench(two_cores(), asked.seconds, asked.realtime)
+        on = machine(bench.cpus)
+        bench.run(asked.rounds)
+    except (BenchError, subprocess.TimeoutExpired) as error:
         print(f"bench-ring: {error}", file=sys.stderr)
         return 1
+    rows = bench.results()
+    on["realtime"] = asked.realtime
     on["quiet"] = on["load_before"][0] <= QUIET
     on["load_after"] = os.getloadavg()
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps({"machine": on, "results": rows}, indent=1) + "\n")
+    asked.output.parent.mkdir(parents=True, exist_ok=True)
+    asked.output.write_text(json.dumps({"machine": on, "results": rows}, indent=1) + "\n")
     print(table(rows))
-    print(f"{on['cpu']}, {on['cores']} cores; all figures: {RESULT.relative_to(ROOT)}")
+    print(f"{on['cpu']}, {on['cores']} cores; all figures: {asked.output}")
     if not on["quiet"]:
         print(f"The machine was busy (load {on['load_before'][0]:.2f} before the first "
-              "run): these figures say nothing.")
+              "run): " + ("other work had to wait." if asked.realtime else
+                          "these figures say nothing."))
     return 0
 
 

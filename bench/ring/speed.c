@@ -24,6 +24,8 @@ struct agreement {
 };
 
 static struct agreement *agreement;
+/* Where the sender runs, and where the receiver does */
+static int cpus[2];
 
 static double now(void)
 {
@@ -40,7 +42,7 @@ static void run_on(int cpu)
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		err(1, "two cores are needed");
+		err(1, "cannot run on CPU %d", cpu);
 }
 
 /* Both are there, and neither begins before the other */
@@ -72,7 +74,7 @@ static void send_all(struct lane *lane, double seconds, char *message)
 	ivshmem_store_release32(&agreement->end, 1);
 }
 
-static double receive_all(struct lane *lane, bool is_limit, char *message)
+static double receive_all(struct lane *lane, char *message)
 {
 	double start, taken;
 	__u32 number, expected = 0;
@@ -81,12 +83,6 @@ static double receive_all(struct lane *lane, bool is_limit, char *message)
 	start = now();
 	for (;; expected++) {
 		lane->transport->receive(lane, message);
-		if (is_limit) {
-			/* Nothing says what arrived: both only copy */
-			if (ivshmem_load32(&agreement->end))
-				break;
-			continue;
-		}
 		memcpy(&number, message, sizeof(number));
 		if (number == 0xffffffff)
 			break;
@@ -97,42 +93,65 @@ static double receive_all(struct lane *lane, bool is_limit, char *message)
 	return expected / taken;
 }
 
-static double one_way(struct lane *lane, double seconds, char *message)
+/* Nothing says what arrived: copies as often as it can until the sender ends */
+static double receive_unsynced(struct lane *lane, char *message)
 {
-	bool is_limit = !strcmp(lane->transport->name, "memcpy");
+	double start;
+
+	meet();
+	start = now();
+	do {
+		lane->transport->receive(lane, message);
+	} while (!ivshmem_load32(&agreement->end));
+	return lane->count / (now() - start);
+}
+
+static double two_cores(struct lane *lane, double seconds, char *message)
+{
+	bool synced = lane->transport->movers == TWO_CORES;
 	double rate, sent;
 	int status, report[2];
 	pid_t pid;
 
 	if (pipe(report))
 		err(1, "pipe");
+	run_on(cpus[0]);
 	pid = fork();
 	if (pid < 0)
 		err(1, "fork");
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		run_on(0);
 		send_all(lane, seconds, message);
 		sent = lane->count / seconds;
 		_exit(write(report[1], &sent, sizeof(sent)) != sizeof(sent));
 	}
-	run_on(1);
-	rate = receive_all(lane, is_limit, message);
+	run_on(cpus[1]);
+	rate = synced ? receive_all(lane, message) :
+			receive_unsynced(lane, message);
 	if (read(report[0], &sent, sizeof(sent)) != sizeof(sent) ||
 	    waitpid(pid, &status, 0) != pid || status)
 		errx(1, "%s: the sender failed", lane->transport->name);
-	/* The slower of both copies bounds what can get through */
-	return is_limit && sent < rate ? sent : rate;
+	/* The slower of both bounds what could get through */
+	return !synced && sent < rate ? sent : rate;
 }
 
-static void step(struct lane *to, struct lane *from, char *message, bool first)
+static double one_core(struct lane *lane, double seconds, char *message)
 {
-	if (!first)
-		from->transport->receive(from, message);
-	to->transport->send(to, message);
-	to->transport->flush(to);
-	if (first)
-		from->transport->receive(from, message);
+	struct lane receiver = *lane;
+	char *copy = malloc(lane->size);
+	double start;
+
+	if (!copy)
+		err(1, "memory");
+	run_on(cpus[0]);
+	start = now();
+	do {
+		for (int i = 0; i < 64; i++) {
+			lane->transport->send(lane, message);
+			lane->transport->receive(&receiver, copy);
+		}
+	} while (now() < start + seconds);
+	return lane->count / (now() - start);
 }
 
 static double round_trip(struct lane lanes[2], double seconds, char *message)
@@ -141,22 +160,22 @@ static double round_trip(struct lane lanes[2], double seconds, char *message)
 	double start;
 	pid_t pid;
 
+	run_on(cpus[0]);
 	pid = fork();
 	if (pid < 0)
 		err(1, "fork");
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		run_on(0);
 		meet();
 		for (;;)
-			step(&lanes[1], &lanes[0], message, false);
+			lanes[0].transport->pong(&lanes[1], &lanes[0], message);
 	}
-	run_on(1);
+	run_on(cpus[1]);
 	meet();
 	start = now();
 	do {
 		for (int i = 0; i < 64; i++)
-			step(&lanes[0], &lanes[1], message, true);
+			lanes[0].transport->ping(&lanes[0], &lanes[1], message);
 		trips += 64;
 	} while (now() < start + seconds);
 	start = now() - start;
@@ -165,23 +184,36 @@ static double round_trip(struct lane lanes[2], double seconds, char *message)
 	return start / trips * 1e9;
 }
 
+static double measure(struct lane lanes[2], bool trip, double seconds, char *message)
+{
+	if (trip)
+		return round_trip(lanes, seconds, message);
+	if (lanes[0].transport->movers == ONE_CORE)
+		return one_core(&lanes[0], seconds, message);
+	return two_cores(&lanes[0], seconds, message);
+}
+
 int main(int argc, char **argv)
 {
 	struct lane lanes[2] = { { .size = 0 }, { .size = 0 } };
-	bool trip = argc == 4 && !strcmp(argv[2], "pingpong");
-	size_t size = trip ? 8 : argc == 4 ? strtoul(argv[2], NULL, 0) : 0;
+	bool trip = argc == 6 && !strcmp(argv[2], "pingpong");
+	size_t size = trip ? 8 : argc == 6 ? strtoul(argv[2], NULL, 0) : 0;
 	char *message;
 
-	if (argc != 4 || !transport_named(argv[1]) || size < sizeof(__u32) ||
-	    size > AREA_SIZE / 4) {
-		fprintf(stderr, "Usage: ring_speed WAY BYTES|pingpong SECONDS\n");
+	if (argc != 6 || !transport_named(argv[1]) || size < sizeof(__u32) ||
+	    size > AREA_SIZE / 4 || (trip && !transport_named(argv[1])->ping)) {
+		fprintf(stderr, "Usage: ring_speed WAY BYTES|pingpong SECONDS CPU CPU\n");
 		return 2;
 	}
+	cpus[0] = atoi(argv[4]);
+	cpus[1] = atoi(argv[5]);
 	agreement = mmap(NULL, sizeof(*agreement), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	message = calloc(1, size);
+	/* As aligned as the buffers of a program that cares for its copies */
+	message = aligned_alloc(64, (size + 63) / 64 * 64);
 	if (agreement == MAP_FAILED || !message)
 		err(1, "memory");
+	memset(message, 0, size);
 	for (int i = 0; i < 2; i++) {
 		lanes[i].transport = transport_named(argv[1]);
 		lanes[i].size = size;
@@ -189,7 +221,6 @@ int main(int argc, char **argv)
 		if (!trip)
 			break;
 	}
-	printf("%.3f\n", trip ? round_trip(lanes, strtod(argv[3], NULL), message) :
-	       one_way(&lanes[0], strtod(argv[3], NULL), message));
+	printf("%.3f\n", measure(lanes, trip, strtod(argv[3], NULL), message));
 	return 0;
 }

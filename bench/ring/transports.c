@@ -19,7 +19,9 @@
 #include <unistd.h>
 
 /* So much is sent before it is shown, and taken before space is given back */
-#define BATCH_BYTES	16384U
+#define BATCH_BYTES	65536U
+/* Looks for a message, in vain, after which space is given back all the same */
+#define IDLE_LOOKS	64U
 
 void relax(unsigned int *spins)
 {
@@ -42,13 +44,11 @@ static void open_area(struct lane *lane)
 
 static void open_ring(struct lane *lane)
 {
-	__u32 size = lane->size > 16384 ? AREA_SIZE : AREA_SIZE / 4;
-
 	open_area(lane);
-	ivring_producer_init(&lane->p, lane->area->data, size, &lane->area->tx,
-			     &lane->area->rx);
-	ivring_consumer_init(&lane->c, lane->area->data, size, &lane->area->rx,
-			     &lane->area->tx);
+	ivring_producer_init(&lane->p, lane->area->data, AREA_SIZE,
+			     &lane->area->tx, &lane->area->rx);
+	ivring_consumer_init(&lane->c, lane->area->data, AREA_SIZE,
+			     &lane->area->rx, &lane->area->tx);
 }
 
 static void flush_ring(struct lane *lane)
@@ -56,7 +56,8 @@ static void flush_ring(struct lane *lane)
 	ivring_publish(&lane->p);
 }
 
-static void send_ring(struct lane *lane, const void *from)
+/* Copies a message into the ring, where it is not shown yet */
+static void put_ring(struct lane *lane, const void *from)
 {
 	unsigned int spins = 0;
 	void *payload;
@@ -70,8 +71,19 @@ static void send_ring(struct lane *lane, const void *from)
 	}
 	ivshmem_copy_out(payload, from, lane->size);
 	ivring_commit(&lane->p, lane->size, 0);
+}
+
+static void send_ring(struct lane *lane, const void *from)
+{
+	put_ring(lane, from);
 	if (lane->p.next - lane->p.prod >= BATCH_BYTES)
 		ivring_publish(&lane->p);
+}
+
+static void send_ring_each(struct lane *lane, const void *from)
+{
+	put_ring(lane, from);
+	ivring_publish(&lane->p);
 }
 
 static void receive_ring(struct lane *lane, void *to)
@@ -84,7 +96,12 @@ static void receive_ring(struct lane *lane, void *to)
 	while ((ret = ivring_peek(&lane->c, &payload, &length, &kind))) {
 		if (ret != -EAGAIN)
 			errx(1, "ring: error %d", -ret);
-		ivring_release(&lane->c);
+		/*
+		 * Not at once: the producer reads this line when it publishes,
+		 * and would wait for it in the middle of each round trip.
+		 */
+		if (spins == IDLE_LOOKS)
+			ivring_release(&lane->c);
 		relax(&spins);
 	}
 	ivshmem_copy_in(to, payload, length);
@@ -190,28 +207,95 @@ static void receive_queue(struct lane *lane, void *to)
 		err(1, "mq_receive");
 }
 
-/* The limit: both sides copy through shared memory and wait for nobody */
-static void *place(struct lane *lane)
+/*
+ * The limit.  Messages lie at multiples of a cache line, as in the ring, and
+ * their places follow from their number: there is nothing to say but how many
+ * there are.
+ */
+static void *next_place(struct lane *lane)
 {
-	return lane->area->data +
-	       lane->count++ % (AREA_SIZE / lane->size) * lane->size;
+	size_t step = (lane->size + 63) / 64 * 64, place = lane->place;
+
+	lane->place += step;
+	if (lane->place + step > AREA_SIZE)
+		lane->place = 0;
+	lane->count++;
+	return lane->area->data + place;
+}
+
+static __u32 places(const struct lane *lane)
+{
+	return AREA_SIZE / ((lane->size + 63) / 64 * 64);
+}
+
+/* Stores how far this side is, as seldom as the ring does */
+static void show_count(struct lane *lane, __le32 *counter)
+{
+	lane->shown = lane->count;
+	ivshmem_store_release32(counter, lane->count);
+}
+
+static bool is_batch(const struct lane *lane)
+{
+	return (lane->count - lane->shown) * lane->size >= BATCH_BYTES;
+}
+
+static void flush_memory(struct lane *lane)
+{
+	show_count(lane, &lane->area->counters[0][0]);
 }
 
 static void send_memory(struct lane *lane, const void *from)
 {
-	ivshmem_copy_out(place(lane), from, lane->size);
+	__le32 *own = &lane->area->counters[0][0];
+	unsigned int spins = 0;
+
+	while (lane->count - lane->seen >= places(lane)) {
+		lane->seen = ivshmem_load_acquire32(&lane->area->counters[1][0]);
+		if (lane->count - lane->seen < places(lane))
+			break;
+		if (lane->shown != lane->count)
+			show_count(lane, own);
+		relax(&spins);
+	}
+	ivshmem_copy_out(next_place(lane), from, lane->size);
+	if (is_batch(lane))
+		show_count(lane, own);
 }
 
 static void receive_memory(struct lane *lane, void *to)
 {
-	ivshmem_copy_in(to, place(lane), lane->size);
+	__le32 *own = &lane->area->counters[1][0];
+	unsigned int spins = 0;
+
+	while (lane->count == lane->seen) {
+		lane->seen = ivshmem_load_acquire32(&lane->area->counters[0][0]);
+		if (lane->count != lane->seen)
+			break;
+		if (spins == IDLE_LOOKS)
+			show_count(lane, own);
+		relax(&spins);
+	}
+	ivshmem_copy_in(to, next_place(lane), lane->size);
+	if (is_batch(lane))
+		show_count(lane, own);
+}
+
+static void send_blindly(struct lane *lane, const void *from)
+{
+	ivshmem_copy_out(next_place(lane), from, lane->size);
+}
+
+static void receive_blindly(struct lane *lane, void *to)
+{
+	ivshmem_copy_in(to, next_place(lane), lane->size);
 }
 
 /* One word says that the next one may be read; there is nothing else to it */
 static void send_flag(struct lane *lane, const void *from)
 {
 	(void)from;
-	ivshmem_store_release32(&lane->area->flags[0][0], ++lane->count);
+	ivshmem_store_release32(&lane->area->counters[0][0], ++lane->count);
 }
 
 static void receive_flag(struct lane *lane, void *to)
@@ -220,8 +304,18 @@ static void receive_flag(struct lane *lane, void *to)
 
 	(void)to;
 	lane->count++;
-	while (ivshmem_load_acquire32(&lane->area->flags[0][0]) != lane->count)
+	while (ivshmem_load_acquire32(&lane->area->counters[0][0]) != lane->count)
 		relax(&spins);
+}
+
+static void flush_fd(struct lane *lane)
+{
+	(void)lane;
+}
+
+static void flush_flag(struct lane *lane)
+{
+	(void)lane;
 }
 
 static void flush_nothing(struct lane *lane)
@@ -229,15 +323,63 @@ static void flush_nothing(struct lane *lane)
 	(void)lane;
 }
 
+/* Made for each way, so that no call through a pointer is part of a round trip */
+#define ROUND_TRIP(way)							\
+static void ping_##way(struct lane *to, struct lane *from, void *message) \
+{									\
+	send_##way(to, message);					\
+	flush_##way(to);						\
+	receive_##way(from, message);					\
+}									\
+									\
+static void pong_##way(struct lane *to, struct lane *from, void *message) \
+{									\
+	receive_##way(from, message);					\
+	send_##way(to, message);					\
+	flush_##way(to);						\
+}
+
+ROUND_TRIP(ring)
+ROUND_TRIP(fd)
+ROUND_TRIP(flag)
+
+/* Of the others only the rate is measured */
+#define NO_TRIP	NULL, NULL
+
 static const struct transport transports[] = {
-	{ "ring", open_ring, send_ring, receive_ring, flush_ring },
-	{ "pipe", open_pipe, send_fd, receive_fd, flush_nothing },
-	{ "unix-stream", open_unix_stream, send_fd, receive_fd, flush_nothing },
-	{ "seqpacket", open_seqpacket, send_fd, receive_fd, flush_nothing },
-	{ "tcp-loopback", open_tcp, send_fd, receive_fd, flush_nothing },
-	{ "mq", open_queue, send_queue, receive_queue, flush_nothing },
-	{ "memcpy", open_area, send_memory, receive_memory, flush_nothing },
-	{ "flag", open_area, send_flag, receive_flag, flush_nothing },
+	{ "ring", TWO_CORES, open_ring,
+	  send_ring, receive_ring, flush_ring,
+	  ping_ring, pong_ring },
+	{ "ring-each", TWO_CORES, open_ring,
+	  send_ring_each, receive_ring, flush_ring,
+	  NO_TRIP },
+	{ "pipe", TWO_CORES, open_pipe,
+	  send_fd, receive_fd, flush_fd,
+	  ping_fd, pong_fd },
+	{ "unix-stream", TWO_CORES, open_unix_stream,
+	  send_fd, receive_fd, flush_fd,
+	  ping_fd, pong_fd },
+	{ "seqpacket", TWO_CORES, open_seqpacket,
+	  send_fd, receive_fd, flush_fd,
+	  ping_fd, pong_fd },
+	{ "tcp-loopback", TWO_CORES, open_tcp,
+	  send_fd, receive_fd, flush_fd,
+	  ping_fd, pong_fd },
+	{ "mq", TWO_CORES, open_queue,
+	  send_queue, receive_queue, flush_nothing,
+	  NO_TRIP },
+	{ "memcpy", TWO_CORES, open_area,
+	  send_memory, receive_memory, flush_memory,
+	  NO_TRIP },
+	{ "memcpy-unsynced", TWO_CORES_UNSYNCED, open_area,
+	  send_blindly, receive_blindly, flush_nothing,
+	  NO_TRIP },
+	{ "memcpy-one-core", ONE_CORE, open_area,
+	  send_blindly, receive_blindly, flush_nothing,
+	  NO_TRIP },
+	{ "flag", TWO_CORES, open_area,
+	  send_flag, receive_flag, flush_flag,
+	  ping_flag, pong_flag },
 };
 
 const struct transport *transport_named(const char *name)
