@@ -3,8 +3,9 @@
 
 from .devices import ivshmem_doorbell, ivshmem_plain
 from .log import LabError
+from .network import Network, Port
 from .server import Server
 from .vm import VM, CommandFailed, Process, Result, VMDied
 
-__all__ = ["VM", "CommandFailed", "LabError", "Process", "Result", "Server", "VMDied",
-           "ivshmem_doorbell", "ivshmem_plain"]
+__all__ = ["VM", "CommandFailed", "LabError", "Network", "Port", "Process", "Result",
+           "Server", "VMDied", "ivshmem_doorbell", "ivshmem_plain"]

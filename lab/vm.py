@@ -20,6 +20,7 @@ from .console import Console
 from .initramfs import GUEST
 from .kernel import Kernel, get as get_kernel
 from .log import LabError
+from .network import Port
 from .paths import LAB, MODULES, ROOT, TOOLS
 from .qmp import QMP, Closed
 
@@ -150,6 +151,8 @@ class VM:
     With root="memory" the guest has only its memory: bash, busybox, our module,
     and @programs with their libraries, each under its own name. Such a guest
     can sleep; one whose files come over virtio-9p would not wake.
+
+    For each of @ports, which are those of a Network, it has a network card.
     """
 
     def __init__(self, name: str, devices: Iterable[str | Iterable[str]] = (), *,
@@ -157,6 +160,7 @@ class VM:
                  append: str = "", no_reboot: bool = True, machine: str = "",
                  terminal: bool = False, root: str = "host",
                  programs: Iterable[Path | str] = (), window: str = HOTPLUG_WINDOW,
+                 ports: Iterable[Port] = (),
                  directory: Path | None = None) -> None:
         self.name = name
         self.devices = _flatten(devices)
@@ -167,6 +171,7 @@ class VM:
         self.no_reboot = no_reboot
         self.machine = machine
         self.window = window
+        self.ports = list(ports)
         self.root = root
         self.programs = [Path(program) for program in programs]
         self.has_terminal = terminal
@@ -208,7 +213,8 @@ class VM:
                 ["setpriv", "--pdeathsig", "KILL", *command],
                 env=accel.environment(mode),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=[end.fileno() for end in far.values()],
+                pass_fds=[*(end.fileno() for end in far.values()),
+                          *(port.fd for port in self.ports)],
                 start_new_session=True)
         for end in far.values():
             end.close()
@@ -247,6 +253,8 @@ class VM:
         for slot in range(HOTPLUG_SLOTS):
             command += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot + 1},"
                                    f"slot={slot + 1},pref64-reserve={self.window}"]
+        for port in self.ports:
+            command += port.arguments
         return command + self.devices
 
     def _file_systems(self) -> list[str]:
