@@ -17,6 +17,10 @@ static struct ivring_rx *const rx = (struct ivring_rx *)(shared_memory.words + 1
 /* What both tests have: a ring of @SIZE bytes, and its private halves */
 template <unsigned int SIZE>
 struct ends {
+	/* A ring of one slot has room for a header; the kind tells who is who */
+	static constexpr __u32 LENGTH =
+		SIZE / 2 > IVRING_HEADER ? sizeof(__u32) : 0;
+
 	struct variables variables;
 	struct ivring_producer p;
 	struct ivring_consumer c;
@@ -32,10 +36,11 @@ struct ends {
 	{
 		void *payload;
 
-		if (ivring_reserve(&p, sizeof(value), &payload))
+		if (ivring_reserve(&p, LENGTH, &payload))
 			return false;
-		ivshmem_store32((__le32 *)payload, value);
-		ivring_commit(&p, sizeof(value), value + 1000);
+		if (LENGTH)
+			ivshmem_store32((__le32 *)payload, value);
+		ivring_commit(&p, LENGTH, value + 1000);
 		return true;
 	}
 
@@ -46,8 +51,9 @@ struct ends {
 
 		if (ivring_peek(&c, &payload, &length, &kind))
 			return false;
-		RL_ASSERT(length == sizeof(value) && kind == value + 1000);
-		RL_ASSERT(ivshmem_load32((const __le32 *)payload) == value);
+		RL_ASSERT(length == LENGTH && kind == value + 1000);
+		if (LENGTH)
+			RL_ASSERT(ivshmem_load32((const __le32 *)payload) == value);
 		ivring_advance(&c);
 		return true;
 	}
