@@ -704,11 +704,13 @@ ivregion_write(__u8 __ivshmem *memory,
 {
 	struct ivregion_superblock __ivshmem *target =
 		(struct ivregion_superblock __ivshmem *)memory;
+	const size_t start = offsetof(struct ivregion_superblock, checksum);
 
 	ivregion_erase(target);
 	ivregion_clear(memory, region);
-	ivshmem_copy_out(&target->checksum, &superblock->checksum,
-			 sizeof(*superblock) - sizeof(superblock->magic));
+	/* Several fields: by bytes, lest it looks like an overflow of one */
+	ivshmem_copy_out(memory + start, (const __u8 *)superblock + start,
+			 sizeof(*superblock) - start);
 	/* All else before the magic; pairs with the reader's load of it */
 	ivshmem_store_release32(&target->magic, IVREGION_MAGIC);
 }
