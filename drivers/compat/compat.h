@@ -44,4 +44,11 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 	vmf_insert_pfn_pud(vmf, __pfn_to_pfn_t(pfn, PFN_DEV), write)
 #endif
 
+/* 6.13: namespaces of symbols are strings */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+#define IVSHMEM_NS	IVSHMEM
+#else
+#define IVSHMEM_NS	"IVSHMEM"
+#endif
+
 #endif /* _IVSHMEM_COMPAT_H */

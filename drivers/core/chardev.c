@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/ivshmemN: files, their events and their ioctls.
+ * /dev/ivshmemN and the nodes of sections: files, their events, and the ioctls
+ * of doorbells.
  */
 #include <linux/capability.h>
 #include <linux/compat.h>
@@ -18,11 +19,11 @@
 #include "trace.h"
 
 static dev_t ivshmem_devt;
+/* Minors: below IVSHMEM_MAX_DEVICES the numbers of devices */
 static DEFINE_IDA(ivshmem_ida);
 
 static struct class ivshmem_class = {
 	.name = "ivshmem",
-	.dev_groups = ivshmem_groups,
 };
 
 /* Events that are copied to user space at a time */
@@ -121,12 +122,12 @@ static ssize_t ivshmem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	ssize_t ret;
 
 	if (!ivd->nr_vectors)
-		return READ_ONCE(ivd->dead) ? -ENODEV : -EOPNOTSUPP;
+		return ivshmem_file_dead(file) ? -ENODEV : -EOPNOTSUPP;
 	if (iov_iter_count(to) < sizeof(struct ivshmem_event_record))
 		return -EINVAL;
 
 	for (;;) {
-		if (READ_ONCE(ivd->dead))
+		if (ivshmem_file_dead(file))
 			return -ENODEV;
 		ret = ivshmem_file_drain(file, to);
 		if (ret)
@@ -136,7 +137,7 @@ static ssize_t ivshmem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 			return -EAGAIN;
 
 		ret = wait_event_interruptible(file->wait,
-					       READ_ONCE(ivd->dead) ||
+					       ivshmem_file_dead(file) ||
 					       ivshmem_file_pending(file));
 		trace_ivshmem_wait(ivd->id, ret);
 		if (ret)
@@ -147,21 +148,34 @@ static ssize_t ivshmem_read_iter(struct kiocb *iocb, struct iov_iter *to)
 static __poll_t ivshmem_poll(struct file *filp, poll_table *wait)
 {
 	struct ivshmem_file *file = filp->private_data;
+	__poll_t ready = 0;
 
 	poll_wait(filp, &file->wait, wait);
 
-	if (READ_ONCE(file->ivd->dead))
+	if (ivshmem_file_dead(file))
 		return EPOLLERR | EPOLLHUP;
+	if (ivshmem_file_pending(file))
+		ready |= EPOLLIN | EPOLLRDNORM;
+	/* Pairs with the full barrier in ivshmem_region_changed() */
+	if (atomic64_read(&file->changes) != atomic64_read(&file->ivd->changes))
+		ready |= EPOLLPRI;
 
-	return ivshmem_file_pending(file) ? EPOLLIN | EPOLLRDNORM : 0;
+	return ready;
 }
 
-/*
- * Copies an argument that begins with its size: at least @min bytes, all that
- * this kernel does not know zero.  *@usize is the size that the caller gave.
+/**
+ * ivshmem_copy_arg() - copy an argument that begins with its size
+ * @arg: where to
+ * @ksize: its size as this kernel knows it
+ * @min: bytes that the caller gives at least
+ * @uarg: where from
+ * @usize: the size that the caller gave
+ *
+ * Return: 0, -EFAULT, -EINVAL (too short), -E2BIG (longer than a page, or what
+ * this kernel does not know is not zero).
  */
-static int ivshmem_copy_arg(void *arg, size_t ksize, size_t min,
-			    void __user *uarg, u32 *usize)
+int ivshmem_copy_arg(void *arg, size_t ksize, size_t min, void __user *uarg,
+		     u32 *usize)
 {
 	if (get_user(*usize, (u32 __user *)uarg))
 		return -EFAULT;
@@ -192,7 +206,9 @@ static int ivshmem_ioctl_info(struct ivshmem_file *file, void __user *uarg)
 
 	info = (struct ivshmem_ioc_info) {
 		.size = sizeof(info),
-		.memory_size = ivd->mem_size,
+		.memory_size = file->section_node ?
+			       file->section_node->section->size :
+			       ivd->mem_size,
 		.features = ivd->has_doorbell ? IVSHMEM_FEATURE_DOORBELL : 0,
 		.peer_id = peer_id,
 		.vectors = ivd->nr_vectors,
@@ -201,7 +217,7 @@ static int ivshmem_ioctl_info(struct ivshmem_file *file, void __user *uarg)
 	};
 
 	/* Gone in between: the cache mode could not be told any more */
-	if (READ_ONCE(ivd->dead))
+	if (ivshmem_file_dead(file))
 		return -ENODEV;
 
 	return copy_to_user(uarg, &info, sizeof(info)) ? -EFAULT : 0;
@@ -335,7 +351,7 @@ static long ivshmem_ioctl(struct file *filp, unsigned int cmd,
 	struct ivshmem_file *file = filp->private_data;
 	void __user *uarg = (void __user *)arg;
 
-	if (READ_ONCE(file->ivd->dead))
+	if (ivshmem_file_dead(file))
 		return -ENODEV;
 
 	switch (cmd) {
@@ -354,6 +370,16 @@ static long ivshmem_ioctl(struct file *filp, unsigned int cmd,
 			return -EBADF;
 		return ivshmem_ioctl_ring(file, uarg,
 					  filp->f_flags & O_NONBLOCK);
+	case IVSHMEM_IOC_REGION:
+		return ivshmem_ioctl_region(file, uarg);
+	case IVSHMEM_IOC_SECTION:
+		return ivshmem_ioctl_section(file, uarg);
+	case IVSHMEM_IOC_PEER:
+		return ivshmem_ioctl_peer(file, uarg);
+	case IVSHMEM_IOC_FORMAT:
+		if (!(filp->f_mode & FMODE_WRITE))
+			return -EBADF;
+		return ivshmem_ioctl_format(file, uarg);
 	default:
 		return -ENOTTY;
 	}
@@ -373,6 +399,7 @@ static struct ivshmem_file *ivshmem_file_alloc(struct ivshmem_device *ivd)
 	init_waitqueue_head(&file->wait);
 	spin_lock_init(&file->lock);
 	file->privileged = ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN);
+	atomic64_set(&file->changes, atomic64_read(&ivd->changes));
 	bitmap_fill(file->subscribed, ivd->nr_vectors);
 	for (v = 0; v < ivd->nr_vectors; v++)
 		file->vectors[v].seen = atomic64_read(&ivd->vectors[v].count);
@@ -398,19 +425,22 @@ static int ivshmem_file_publish(struct ivshmem_file *file)
 	return ret;
 }
 
-static int ivshmem_open(struct inode *inode, struct file *filp)
+/* @node is that of a section, or NULL */
+static int ivshmem_file_open(struct ivshmem_device *ivd,
+			     struct ivshmem_node *node, struct inode *inode,
+			     struct file *filp)
 {
-	struct ivshmem_device *ivd;
 	struct ivshmem_file *file;
 	int ret;
-
-	ivd = container_of(inode->i_cdev, struct ivshmem_device, cdev);
-	if (READ_ONCE(ivd->dead))
-		return -ENODEV;
 
 	file = ivshmem_file_alloc(ivd);
 	if (!file)
 		return -ENOMEM;
+
+	file->section_node = node;
+	ret = -ENODEV;
+	if (ivshmem_file_dead(file))
+		goto err_free;
 
 	ret = ivshmem_mmap_open(ivd, filp);
 	if (ret)
@@ -432,6 +462,22 @@ err_free:
 	return ret;
 }
 
+static int ivshmem_open(struct inode *inode, struct file *filp)
+{
+	struct ivshmem_device *ivd;
+
+	ivd = container_of(inode->i_cdev, struct ivshmem_device, cdev);
+	return ivshmem_file_open(ivd, NULL, inode, filp);
+}
+
+static int ivshmem_node_open(struct inode *inode, struct file *filp)
+{
+	struct ivshmem_node *node;
+
+	node = container_of(inode->i_cdev, struct ivshmem_node, cdev);
+	return ivshmem_file_open(node->ivd, node, inode, filp);
+}
+
 static int ivshmem_release(struct inode *inode, struct file *filp)
 {
 	struct ivshmem_file *file = filp->private_data;
@@ -451,9 +497,7 @@ static int ivshmem_release(struct inode *inode, struct file *filp)
 
 static int ivshmem_file_mmap(struct file *filp, struct vm_area_struct *vma)
 {
-	struct ivshmem_file *file = filp->private_data;
-
-	return ivshmem_mmap(file->ivd, vma);
+	return ivshmem_mmap(filp->private_data, vma);
 }
 
 static const struct file_operations ivshmem_fops = {
@@ -469,12 +513,25 @@ static const struct file_operations ivshmem_fops = {
 	.get_unmapped_area = thp_get_unmapped_area,
 };
 
+static const struct file_operations ivshmem_node_fops = {
+	.owner = THIS_MODULE,
+	.open = ivshmem_node_open,
+	.release = ivshmem_release,
+	.read_iter = ivshmem_read_iter,
+	.poll = ivshmem_poll,
+	.unlocked_ioctl = ivshmem_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = ivshmem_file_mmap,
+	.get_unmapped_area = thp_get_unmapped_area,
+};
+
 static void ivshmem_device_release(struct device *dev)
 {
 	struct ivshmem_device *ivd;
 
 	ivd = container_of(dev, struct ivshmem_device, dev);
 	ida_free(&ivshmem_ida, ivd->id);
+	ivshmem_region_free(ivd);
 	kfree(ivd->vectors);
 	kfree(ivd);
 }
@@ -488,12 +545,14 @@ static void ivshmem_device_release(struct device *dev)
  */
 int ivshmem_chardev_init(struct ivshmem_device *ivd)
 {
-	ivd->id = ida_alloc_max(&ivshmem_ida, MINORMASK, GFP_KERNEL);
+	ivd->id = ida_alloc_max(&ivshmem_ida, IVSHMEM_MAX_DEVICES - 1,
+				GFP_KERNEL);
 	if (ivd->id < 0)
 		return ivd->id;
 
 	device_initialize(&ivd->dev);
 	ivd->dev.class = &ivshmem_class;
+	ivd->dev.groups = ivshmem_groups;
 	ivd->dev.parent = &ivd->pdev->dev;
 	ivd->dev.devt = MKDEV(MAJOR(ivshmem_devt), ivd->id);
 	ivd->dev.release = ivshmem_device_release;
@@ -518,6 +577,40 @@ int ivshmem_chardev_add(struct ivshmem_device *ivd)
 		return ret;
 
 	return cdev_device_add(&ivd->cdev, &ivd->dev);
+}
+
+/**
+ * ivshmem_chardev_node() - prepare the node of a section
+ * @node: the node, whose @dev.release is set
+ *
+ * Return: 0; from then on put_device(&node->dev) frees it, and its release
+ * calls ivshmem_chardev_node_release().  A negative error: there is no minor
+ * left.
+ */
+int ivshmem_chardev_node(struct ivshmem_node *node)
+{
+	int minor;
+
+	minor = ida_alloc_range(&ivshmem_ida, IVSHMEM_MAX_DEVICES, MINORMASK,
+				GFP_KERNEL);
+	if (minor < 0)
+		return minor;
+
+	device_initialize(&node->dev);
+	node->dev.class = &ivshmem_class;
+	node->dev.groups = ivshmem_node_groups;
+	node->dev.parent = &node->ivd->pdev->dev;
+	node->dev.devt = MKDEV(MAJOR(ivshmem_devt), minor);
+
+	cdev_init(&node->cdev, &ivshmem_node_fops);
+	node->cdev.owner = THIS_MODULE;
+	return 0;
+}
+
+/* ivshmem_chardev_node_release() - give a node's minor back */
+void ivshmem_chardev_node_release(struct ivshmem_node *node)
+{
+	ida_free(&ivshmem_ida, MINOR(node->dev.devt));
 }
 
 int ivshmem_chardev_register(void)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the core share: the device, its vectors, its open files.
+ * What the files of the core share: the device, its vectors, its open files,
+ * and how its memory is formatted.
  */
 #ifndef _IVSHMEM_CORE_H
 #define _IVSHMEM_CORE_H
@@ -9,16 +10,20 @@
 #include <linux/bitmap.h>
 #include <linux/cdev.h>
 #include <linux/device.h>
+#include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/ratelimit.h>
+#include <linux/rcupdate.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include <linux/ivshmem.h>
+#include <ivshmem/peer.h>
 
 /* Registers in BAR 0, 32 bits wide, little-endian (QEMU ivshmem-spec) */
 #define IVSHMEM_REG_IVPOSITION	0x08
@@ -38,7 +43,15 @@
  */
 #define IVSHMEM_MAX_FILES	512
 
+/*
+ * Numbers of devices, and so their minors, are below this; minors of sections'
+ * nodes are not.
+ */
+#define IVSHMEM_MAX_DEVICES	65536
+
 struct eventfd_ctx;
+struct ivshmem_function;
+struct ivshmem_node;
 struct seq_file;
 
 /**
@@ -66,6 +79,76 @@ struct ivshmem_vector {
 };
 
 /**
+ * struct ivshmem_format - a superblock that was found in the memory
+ * @rcu: frees it after the last interrupt that may have seen it
+ * @ref: held by the device, by each function and by each section's node
+ * @error: why it is refused, or IVREGION_OK
+ * @major: its version
+ * @region: what it says; if refused, what was understood
+ * @gone: it is not in force any more: nothing is written to the region in its
+ *	  name.  Never reset
+ * @peers_lock: guards @peers against readers; a look at one slot long
+ * @peers: the directory, as last seen.  Changed under
+ *	   &ivshmem_device.region_lock, too
+ * @vectors: the &ivpeer.vectors of @peers, for who rings without a lock; 0
+ *	     where nobody is
+ * @events: what the last look has shown, until functions are told
+ * @functions: one for each section of a function; RCU, changed under
+ *	       &ivshmem_device.region_lock
+ * @nodes: one for each section of programs; likewise, without RCU
+ *
+ * All but these is constant once it is published.
+ */
+struct ivshmem_format {
+	struct rcu_head rcu;
+	struct kref ref;
+	enum ivregion_error error;
+	u32 major;
+	struct ivregion region;
+	bool gone;
+
+	spinlock_t peers_lock;
+	struct ivpeer peers[IVREGION_SLOTS_MAX];
+	u16 vectors[IVREGION_SLOTS_MAX];
+	u8 events[IVREGION_SLOTS_MAX];
+
+	struct ivshmem_function __rcu *functions[IVREGION_SECTIONS_MAX];
+	struct ivshmem_node *nodes[IVREGION_SECTIONS_MAX];
+};
+
+/**
+ * struct ivshmem_self - this kernel as a peer of the region
+ * @wanted: the slot that the administrator gave a plain device, or
+ *	    IVSHMEM_NO_SLOT
+ * @given_name: the name that the administrator gave, or "": the host's
+ * @slot: the slot that it has, or IVSHMEM_NO_SLOT.  Readers without
+ *	  &ivshmem_device.region_lock use READ_ONCE()
+ * @epoch: as published, 0 while it is not in the directory; likewise
+ * @last_epoch: the one before
+ * @heartbeat: as published
+ * @vectors: as published
+ * @name: as published
+ * @rest: for how long it rests when its words are changed, in milliseconds
+ * @rest_until: jiffies at which it joins again
+ * @joined_at: jiffies at which it joined
+ * @rejoins: times that somebody had changed its words
+ */
+struct ivshmem_self {
+	u32 wanted;
+	char given_name[IVREGION_PEER_NAME];
+	u32 slot;
+	u32 epoch;
+	u32 last_epoch;
+	u32 heartbeat;
+	u32 vectors;
+	char name[IVREGION_PEER_NAME];
+	unsigned int rest;
+	unsigned long rest_until;
+	unsigned long joined_at;
+	atomic64_t rejoins;
+};
+
+/**
  * struct ivshmem_device - one PCI function
  * @dev: class device; its release frees this structure, which therefore
  *	 outlives the PCI binding for as long as a file is open
@@ -77,6 +160,8 @@ struct ivshmem_vector {
  * @lock: guards @dead, @regs, @mem and @cache_mode.  Held for reading around
  *	  each use of the hardware, for writing to take it away.  Nests inside
  *	  mmap_lock (page faults), so user memory is never touched under it
+ *	  Nobody who holds it calls a client driver: these take locks under
+ *	  which others touch user memory
  * @dead: the device is gone, or is going; never reset
  * @kill_lock: makes concurrent ivshmem_device_kill() wait for each other; taken
  *	       before @lock and @inode_lock
@@ -87,6 +172,7 @@ struct ivshmem_vector {
  * @mem_start: bus address of the memory as the CPU sees it
  * @mem_size: its size, a power of two
  * @cache_mode: the requested IVSHMEM_CACHE_*; see ivshmem_cache_effective()
+ *	 Functions use it without a lock: it stays while there are any
  * @untracked: x86: @mem and user mappings go past the PAT code
  * @mappings: live user VMAs; grows only under @lock
  * @inode: carries the address space of all mappings, through whatever node
@@ -107,6 +193,22 @@ struct ivshmem_vector {
  *	      would be due at exactly @ring_rate
  * @rung: doorbells rung by this kernel
  * @throttled: times that a caller met the limit
+ * @region_lock: serialises all that changes @format, @self, functions and
+ *		 nodes; taken before all other locks
+ * @format: what the memory is formatted as, or NULL.  RCU; changed under
+ *	    @region_lock and @lock (for writing)
+ * @spare: for the next superblock that is found; under @region_lock
+ * @superblock: a private copy; likewise
+ * @stopped: the device is being removed: nothing is attached or mapped any
+ *	     more; changed under @region_lock and @lock.  Never reset
+ * @self: this kernel as a peer; under @region_lock
+ * @beat: looks at superblock and directory, again and again
+ * @beat_soon: a look is due because vector 0 was rung; only bit 0 is used
+ * @looked_at: jiffies of the last look
+ * @attach_limit: of attaching, which makes devices and nodes
+ * @refusal_limit: of lines in the log
+ * @attaches: times that a format was attached
+ * @changes: of the region and of peers; files have their own cursors into it
  * @debugfs: directory of the device
  */
 struct ivshmem_device {
@@ -123,7 +225,7 @@ struct ivshmem_device {
 	wait_queue_head_t gone_wait;
 
 	void __iomem *regs;
-	void *mem;
+	u8 __ivshmem *mem;
 	resource_size_t mem_start;
 	resource_size_t mem_size;
 	u32 cache_mode;
@@ -148,7 +250,37 @@ struct ivshmem_device {
 	atomic64_t rung;
 	atomic64_t throttled;
 
+	struct mutex region_lock;
+	struct ivshmem_format __rcu *format;
+	struct ivshmem_format *spare;
+	struct ivregion_superblock *superblock;
+	bool stopped;
+	struct ivshmem_self self;
+	struct delayed_work beat;
+	unsigned long beat_soon;
+	unsigned long looked_at;
+	struct ratelimit_state attach_limit;
+	struct ratelimit_state refusal_limit;
+	atomic64_t attaches;
+	atomic64_t changes;
+
 	struct dentry *debugfs;
+};
+
+/**
+ * struct ivshmem_node - the node of a section of programs, /dev/ivshmemN.NAME
+ * @dev: class device; its release frees this structure
+ * @cdev: the node
+ * @ivd: the device that it is a part of; referenced
+ * @format: the format that it is of; referenced
+ * @section: the section
+ */
+struct ivshmem_node {
+	struct device dev;
+	struct cdev cdev;
+	struct ivshmem_device *ivd;
+	struct ivshmem_format *format;
+	const struct ivregion_section *section;
 };
 
 /**
@@ -163,24 +295,28 @@ struct ivshmem_cursor {
 };
 
 /**
- * struct ivshmem_file - one open of /dev/ivshmemN
+ * struct ivshmem_file - one open of /dev/ivshmemN or of a section's node
  * @ivd: its device
+ * @section_node: the section's node, which stays while it is open; or NULL
  * @node: in &ivshmem_device.files
  * @rcu: frees it after the last interrupt that may have seen it
  * @wait: woken when a subscribed vector is rung, and when the device goes
  * @lock: guards @subscribed and each @seen; user memory is not touched under it
  * @privileged: opened with CAP_SYS_ADMIN: not rate-limited
+ * @changes: the &ivshmem_device.changes up to which it has asked
  * @subscribed: vectors that it is told of; the interrupt handler reads it
  *		without the lock
  * @vectors: one for each vector of the device
  */
 struct ivshmem_file {
 	struct ivshmem_device *ivd;
+	struct ivshmem_node *section_node;
 	struct list_head node;
 	struct rcu_head rcu;
 	wait_queue_head_t wait;
 	spinlock_t lock;
 	bool privileged;
+	atomic64_t changes;
 	DECLARE_BITMAP(subscribed, IVSHMEM_MAX_VECTORS);
 	struct ivshmem_cursor vectors[];
 };
@@ -195,6 +331,23 @@ struct ivshmem_eventfd {
 	struct eventfd_ctx *ctx;
 };
 
+/* The format in force; @ivd->lock or @ivd->region_lock is held */
+static inline struct ivshmem_format *
+ivshmem_format(struct ivshmem_device *ivd)
+{
+	return rcu_dereference_protected(ivd->format,
+					 lockdep_is_held(&ivd->lock) ||
+					 lockdep_is_held(&ivd->region_lock));
+}
+
+/* Whether what the file was opened for is no more */
+static inline bool ivshmem_file_dead(const struct ivshmem_file *file)
+{
+	return READ_ONCE(file->ivd->dead) ||
+	       (file->section_node &&
+		READ_ONCE(file->section_node->format->gone));
+}
+
 /* pci.c */
 int ivshmem_pci_register(void);
 void ivshmem_pci_unregister(void);
@@ -202,6 +355,10 @@ int ivshmem_device_peer_id(struct ivshmem_device *ivd, u32 *peer_id);
 void ivshmem_device_kill(struct ivshmem_device *ivd);
 
 /* memory.c */
+u8 __ivshmem *ivshmem_memory_remap(struct ivshmem_device *ivd,
+				   unsigned long flags);
+bool ivshmem_memory_get(struct ivshmem_device *ivd);
+void ivshmem_memory_put(struct ivshmem_device *ivd);
 int ivshmem_memory_init(struct ivshmem_device *ivd);
 void ivshmem_memory_exit(struct ivshmem_device *ivd);
 int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode);
@@ -212,13 +369,13 @@ const char *ivshmem_cache_name(u32 mode);
 int ivshmem_mmap_open(struct ivshmem_device *ivd, struct file *filp);
 void ivshmem_mmap_close(struct ivshmem_device *ivd);
 void ivshmem_mmap_revoke(struct ivshmem_device *ivd);
-int ivshmem_mmap(struct ivshmem_device *ivd, struct vm_area_struct *vma);
+int ivshmem_mmap(struct ivshmem_file *file, struct vm_area_struct *vma);
 unsigned long ivshmem_vma_pfn(struct vm_area_struct *vma, unsigned long addr);
 
 /* pat.c */
 #ifdef CONFIG_X86
 u32 ivshmem_cache_lookup(struct ivshmem_device *ivd);
-void *ivshmem_vmap_untracked(struct ivshmem_device *ivd);
+u8 __ivshmem *ivshmem_vmap_untracked(struct ivshmem_device *ivd);
 vm_fault_t ivshmem_insert_untracked(struct vm_area_struct *vma,
 				    unsigned long addr, unsigned long size);
 #else
@@ -229,7 +386,7 @@ static inline u32 ivshmem_cache_lookup(struct ivshmem_device *ivd)
 					  IVSHMEM_CACHE_UNKNOWN;
 }
 
-static inline void *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
+static inline u8 __ivshmem *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
 {
 	return NULL;
 }
@@ -248,7 +405,9 @@ void ivshmem_doorbell_unregister(void);
 int ivshmem_doorbell_init(struct ivshmem_device *ivd);
 void ivshmem_doorbell_exit(struct ivshmem_device *ivd);
 void ivshmem_doorbell_fire_all(struct ivshmem_device *ivd);
-void ivshmem_doorbell_hangup(struct ivshmem_device *ivd);
+void ivshmem_doorbell_hangup(struct ivshmem_device *ivd,
+			     const struct ivshmem_format *format);
+void ivshmem_doorbell_write(struct ivshmem_device *ivd, u32 peer, u32 vector);
 int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector);
 int ivshmem_doorbell_admit(struct ivshmem_device *ivd, bool nonblock,
 			   u64 *wait);
@@ -260,9 +419,67 @@ int ivshmem_chardev_register(void);
 void ivshmem_chardev_unregister(void);
 int ivshmem_chardev_add(struct ivshmem_device *ivd);
 int ivshmem_chardev_init(struct ivshmem_device *ivd);
+int ivshmem_chardev_node(struct ivshmem_node *node);
+void ivshmem_chardev_node_release(struct ivshmem_node *node);
+int ivshmem_copy_arg(void *arg, size_t ksize, size_t min, void __user *uarg,
+		     u32 *usize);
+
+/* region.c */
+int ivshmem_region_register(void);
+void ivshmem_region_unregister(void);
+int ivshmem_region_init(struct ivshmem_device *ivd);
+void ivshmem_region_free(struct ivshmem_device *ivd);
+void ivshmem_region_start(struct ivshmem_device *ivd);
+void ivshmem_region_stop(struct ivshmem_device *ivd);
+void ivshmem_region_exit(struct ivshmem_device *ivd);
+void ivshmem_region_rung(struct ivshmem_device *ivd);
+void ivshmem_region_changed(struct ivshmem_device *ivd);
+void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot);
+void ivshmem_region_explain(const struct ivshmem_format *format, char *text,
+			    size_t size);
+void ivshmem_format_put(struct ivshmem_format *format);
+int ivshmem_region_format(struct ivshmem_file *file,
+			  struct ivshmem_ioc_format *arg,
+			  struct ivregion_superblock *superblock);
+
+/* peer.c */
+void ivshmem_peer_join(struct ivshmem_device *ivd,
+		       struct ivshmem_format *format, u32 slot);
+void ivshmem_peer_leave(struct ivshmem_device *ivd);
+void ivshmem_peer_forget(struct ivshmem_device *ivd);
+bool ivshmem_peers_look(struct ivshmem_device *ivd,
+			struct ivshmem_format *format);
+void ivshmem_peers_ring(struct ivshmem_device *ivd,
+			struct ivshmem_format *format);
+void ivshmem_peer_copy(struct ivshmem_format *format, u32 slot,
+		       struct ivpeer *peer);
+u32 ivshmem_peer_epoch(struct ivshmem_device *ivd, u32 slot);
+int ivshmem_peer_set_name(struct ivshmem_device *ivd, const char *name,
+			  size_t length);
+
+/* function.c */
+void ivshmem_functions_add(struct ivshmem_device *ivd,
+			   struct ivshmem_format *format);
+void ivshmem_functions_remove(struct ivshmem_format *format);
+bool ivshmem_functions_exist(const struct ivshmem_format *format);
+void ivshmem_functions_event(struct ivshmem_device *ivd, u32 vector);
+void ivshmem_functions_tell(struct ivshmem_format *format);
+void ivshmem_functions_unregister(void);
+
+/* node.c */
+void ivshmem_nodes_add(struct ivshmem_device *ivd,
+		       struct ivshmem_format *format);
+void ivshmem_nodes_remove(struct ivshmem_format *format);
+
+/* ioctl.c */
+int ivshmem_ioctl_region(struct ivshmem_file *file, void __user *uarg);
+int ivshmem_ioctl_section(struct ivshmem_file *file, void __user *uarg);
+int ivshmem_ioctl_peer(struct ivshmem_file *file, void __user *uarg);
+int ivshmem_ioctl_format(struct ivshmem_file *file, void __user *uarg);
 
 /* sysfs.c */
 extern const struct attribute_group *ivshmem_groups[];
+extern const struct attribute_group *ivshmem_node_groups[];
 
 /* debugfs.c */
 void ivshmem_debugfs_register(void);

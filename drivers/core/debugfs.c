@@ -42,6 +42,23 @@ static void ivshmem_show_vectors(struct seq_file *m,
 	}
 }
 
+static void ivshmem_show_region(struct seq_file *m, struct ivshmem_device *ivd)
+{
+	struct ivshmem_format *format;
+
+	mutex_lock(&ivd->region_lock);
+	format = ivshmem_format(ivd);
+	seq_printf(m, "format: %s functions %d attaches %lld changes %lld\n",
+		   format ? ivregion_error_text(format->error) : "none",
+		   ivshmem_functions_exist(format),
+		   (s64)atomic64_read(&ivd->attaches),
+		   (s64)atomic64_read(&ivd->changes));
+	seq_printf(m, "self: slot %d epoch %08x heartbeat %u rejoins %lld rest %u ms\n",
+		   (int)ivd->self.slot, ivd->self.epoch, ivd->self.heartbeat,
+		   (s64)atomic64_read(&ivd->self.rejoins), ivd->self.rest);
+	mutex_unlock(&ivd->region_lock);
+}
+
 static int state_show(struct seq_file *m, void *unused)
 {
 	struct ivshmem_device *ivd = m->private;
@@ -56,6 +73,7 @@ static int state_show(struct seq_file *m, void *unused)
 	seq_printf(m, "rung: %lld\n", (s64)atomic64_read(&ivd->rung));
 	seq_printf(m, "throttled: %lld\n", (s64)atomic64_read(&ivd->throttled));
 	seq_printf(m, "storms: %lld\n", (s64)atomic64_read(&ivd->storms));
+	ivshmem_show_region(m, ivd);
 	ivshmem_show_vectors(m, ivd);
 	ivshmem_show_files(m, ivd);
 	return 0;

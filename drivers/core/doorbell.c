@@ -52,7 +52,12 @@ static void ivshmem_vector_fire(struct ivshmem_vector *vec)
 	rcu_read_lock();
 	list_for_each_entry_rcu(file, &ivd->files, node)
 		ivshmem_file_fire(file, vec->index);
+	ivshmem_functions_event(ivd, vec->index);
 	rcu_read_unlock();
+
+	/* The directory has changed, or the whole format */
+	if (!vec->index)
+		ivshmem_region_rung(ivd);
 }
 
 /*
@@ -85,7 +90,7 @@ static void ivshmem_vector_unmask(struct work_struct *work)
 	enable_irq(vec->irq);
 }
 
-/* Any peer can ring at any rate and for no reason: only count and wake */
+/* Any peer can ring at any rate and for no reason: only count and tell */
 static irqreturn_t ivshmem_irq(int irq, void *data)
 {
 	struct ivshmem_vector *vec = data;
@@ -126,21 +131,26 @@ static void ivshmem_file_hangup(struct ivshmem_file *file)
 }
 
 /**
- * ivshmem_doorbell_hangup() - wake everybody, the device is dead
+ * ivshmem_doorbell_hangup() - wake everybody whose file is dead
  * @ivd: the device
+ * @format: the format that has gone, or NULL: the device has
  *
  * The lock orders it against ivshmem_eventfd_bind(), which either is seen here
- * or sees that the device is dead.
+ * or sees that the file is dead.
  */
-void ivshmem_doorbell_hangup(struct ivshmem_device *ivd)
+void ivshmem_doorbell_hangup(struct ivshmem_device *ivd,
+			     const struct ivshmem_format *format)
 {
 	struct ivshmem_file *file;
 
 	wake_up_all(&ivd->gone_wait);
 
 	spin_lock(&ivd->files_lock);
-	list_for_each_entry(file, &ivd->files, node)
-		ivshmem_file_hangup(file);
+	list_for_each_entry(file, &ivd->files, node) {
+		if (!format || (file->section_node &&
+				file->section_node->format == format))
+			ivshmem_file_hangup(file);
+	}
 	spin_unlock(&ivd->files_lock);
 }
 
@@ -295,7 +305,7 @@ ivshmem_eventfd_replace(struct ivshmem_file *file, u32 vector,
  *
  * Context: Process context; may sleep.
  * Return: 0, -ENOENT (nothing to unbind), -EBADF, -EINVAL (not an eventfd),
- * -ENOMEM, -ENODEV (device gone).
+ * -ENOMEM, -ENODEV (device or section gone).
  */
 int ivshmem_eventfd_bind(struct ivshmem_file *file, u32 vector, int fd)
 {
@@ -310,7 +320,7 @@ int ivshmem_eventfd_bind(struct ivshmem_file *file, u32 vector, int fd)
 	}
 
 	spin_lock(&ivd->files_lock);
-	dead = READ_ONCE(ivd->dead);
+	dead = ivshmem_file_dead(file);
 	if (!dead)
 		old = ivshmem_eventfd_replace(file, vector, binding);
 	spin_unlock(&ivd->files_lock);
@@ -340,6 +350,25 @@ void ivshmem_eventfd_release(struct ivshmem_file *file)
 }
 
 /**
+ * ivshmem_doorbell_write() - interrupt a peer, without a question
+ * @ivd: the device, which has doorbells and whose registers stay
+ * @peer: id of the peer, below IVSHMEM_MAX_PEERS
+ * @vector: its vector, below IVSHMEM_MAX_VECTORS
+ *
+ * Context: Any.
+ */
+void ivshmem_doorbell_write(struct ivshmem_device *ivd, u32 peer, u32 vector)
+{
+	/*
+	 * writel() orders the caller's earlier stores before the doorbell; the
+	 * peer's interrupt entry is the other half.
+	 */
+	writel(peer << 16 | vector, ivd->regs + IVSHMEM_REG_DOORBELL);
+	atomic64_inc(&ivd->rung);
+	trace_ivshmem_ring(ivd->id, peer, vector);
+}
+
+/**
  * ivshmem_doorbell_ring() - interrupt a peer
  * @ivd: the device
  * @peer: id of the peer, below IVSHMEM_MAX_PEERS
@@ -353,24 +382,15 @@ int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector)
 	int ret = 0;
 
 	down_read(&ivd->lock);
-	if (ivd->dead) {
+	if (ivd->dead)
 		ret = -ENODEV;
-	} else if (!ivd->has_doorbell) {
+	else if (!ivd->has_doorbell)
 		ret = -EOPNOTSUPP;
-	} else {
-		/*
-		 * writel() orders the caller's earlier stores before the
-		 * doorbell; the peer's interrupt entry is the other half.
-		 */
-		writel(peer << 16 | vector, ivd->regs + IVSHMEM_REG_DOORBELL);
-	}
+	else
+		ivshmem_doorbell_write(ivd, peer, vector);
 	up_read(&ivd->lock);
-	if (ret)
-		return ret;
 
-	atomic64_inc(&ivd->rung);
-	trace_ivshmem_ring(ivd->id, peer, vector);
-	return 0;
+	return ret;
 }
 
 /**

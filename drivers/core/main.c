@@ -14,9 +14,13 @@ static int __init ivshmem_init(void)
 	if (ret)
 		return ret;
 
-	ret = ivshmem_chardev_register();
+	ret = ivshmem_region_register();
 	if (ret)
 		goto err_doorbell;
+
+	ret = ivshmem_chardev_register();
+	if (ret)
+		goto err_region;
 
 	ivshmem_debugfs_register();
 
@@ -29,6 +33,8 @@ static int __init ivshmem_init(void)
 err_debugfs:
 	ivshmem_debugfs_unregister();
 	ivshmem_chardev_unregister();
+err_region:
+	ivshmem_region_unregister();
 err_doorbell:
 	ivshmem_doorbell_unregister();
 	return ret;
@@ -40,6 +46,7 @@ static void __exit ivshmem_exit(void)
 	ivshmem_pci_unregister();
 	ivshmem_debugfs_unregister();
 	ivshmem_chardev_unregister();
+	ivshmem_region_unregister();
 	ivshmem_doorbell_unregister();
 }
 module_exit(ivshmem_exit);

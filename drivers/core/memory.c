@@ -43,29 +43,60 @@ u32 ivshmem_cache_effective(struct ivshmem_device *ivd)
 	return mode;
 }
 
+/* memremap(), in the address space that only accessors touch */
+u8 __ivshmem *ivshmem_memory_remap(struct ivshmem_device *ivd,
+				   unsigned long flags)
+{
+	return (__force u8 __ivshmem *)memremap(ivd->mem_start, ivd->mem_size,
+						flags);
+}
+
+/**
+ * ivshmem_memory_get() - keep the memory where it is, to look at it
+ * @ivd: the device
+ *
+ * Context: Process context; may sleep.  Nothing that takes @ivd->lock may be
+ * called up to ivshmem_memory_put().
+ * Return: whether it is there.
+ */
+bool ivshmem_memory_get(struct ivshmem_device *ivd)
+{
+	down_read(&ivd->lock);
+	if (!ivd->dead && ivd->mem)
+		return true;
+	up_read(&ivd->lock);
+	return false;
+}
+
+/* ivshmem_memory_put() - undo ivshmem_memory_get() that has returned true */
+void ivshmem_memory_put(struct ivshmem_device *ivd)
+{
+	up_read(&ivd->lock);
+}
+
 static void ivshmem_memory_unmap(struct ivshmem_device *ivd)
 {
 	if (ivd->untracked)
-		vunmap(ivd->mem);
+		vunmap((__force void *)ivd->mem);
 	else if (ivd->mem)
-		memunmap(ivd->mem);
+		memunmap((__force void *)ivd->mem);
 	ivd->mem = NULL;
 	ivd->untracked = false;
 }
 
 static void ivshmem_memory_map_wb(struct ivshmem_device *ivd)
 {
-	ivd->mem = memremap(ivd->mem_start, ivd->mem_size, MEMREMAP_WB);
+	ivd->mem = ivshmem_memory_remap(ivd, MEMREMAP_WB);
 	if (!ivd->mem || ivshmem_cache_lookup(ivd) != IVSHMEM_CACHE_UC)
 		return;
 
 	/* Its reservation of the range as uncached has to go first */
-	memunmap(ivd->mem);
+	memunmap((__force void *)ivd->mem);
 	ivd->mem = ivshmem_vmap_untracked(ivd);
 	if (ivd->mem)
 		ivd->untracked = true;
 	else
-		ivd->mem = memremap(ivd->mem_start, ivd->mem_size, MEMREMAP_WB);
+		ivd->mem = ivshmem_memory_remap(ivd, MEMREMAP_WB);
 }
 
 static int ivshmem_memory_map(struct ivshmem_device *ivd, u32 mode)
@@ -77,19 +108,18 @@ static int ivshmem_memory_map(struct ivshmem_device *ivd, u32 mode)
 		ivshmem_memory_map_wb(ivd);
 		break;
 	case IVSHMEM_CACHE_WC:
-		ivd->mem = memremap(ivd->mem_start, ivd->mem_size,
-				    MEMREMAP_WC);
+		ivd->mem = ivshmem_memory_remap(ivd, MEMREMAP_WC);
 		break;
 	default:
-		ivd->mem = (__force void *)ioremap(ivd->mem_start,
-						   ivd->mem_size);
+		ivd->mem = (__force u8 __ivshmem *)ioremap(ivd->mem_start,
+							   ivd->mem_size);
 	}
 
 	return ivd->mem ? 0 : -ENOMEM;
 }
 
 /* Called with ivd->lock held for writing */
-static int ivshmem_memory_remap(struct ivshmem_device *ivd, u32 mode)
+static int ivshmem_memory_change(struct ivshmem_device *ivd, u32 mode)
 {
 	u32 old = ivd->cache_mode;
 	int ret;
@@ -109,21 +139,24 @@ static int ivshmem_memory_remap(struct ivshmem_device *ivd, u32 mode)
  * @mode: IVSHMEM_CACHE_WB, IVSHMEM_CACHE_WC or IVSHMEM_CACHE_UC
  *
  * Context: Process context; may sleep.
- * Return: 0, -EBUSY (somebody has it mapped), -ENODEV (device gone), -ENOMEM
+ * Return: 0, -EBUSY (somebody has it mapped, or functions use it), -ENODEV (device gone), -ENOMEM
  * (it stays, or is again, as it was).
  */
 int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode)
 {
 	int ret = 0;
 
+	mutex_lock(&ivd->region_lock);
 	down_write(&ivd->lock);
 	if (ivd->dead)
 		ret = -ENODEV;
-	else if (atomic_read(&ivd->mappings))
+	else if (atomic_read(&ivd->mappings) ||
+		 ivshmem_functions_exist(ivshmem_format(ivd)))
 		ret = -EBUSY;
 	else if (mode != ivd->cache_mode || !ivd->mem)
-		ret = ivshmem_memory_remap(ivd, mode);
+		ret = ivshmem_memory_change(ivd, mode);
 	up_write(&ivd->lock);
+	mutex_unlock(&ivd->region_lock);
 
 	return ret;
 }

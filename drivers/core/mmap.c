@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * User mappings of the shared memory, and taking them away when the device
- * goes.
+ * User mappings of the shared memory: what may be mapped, and taking it away
+ * when the device goes or the region is formatted otherwise.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -100,7 +100,9 @@ void ivshmem_mmap_close(struct ivshmem_device *ivd)
 
 /**
  * ivshmem_mmap_revoke() - unmap the memory from all processes
- * @ivd: the device, dead, so that no fault maps it again
+ * @ivd: the device
+ *
+ * Faults map again what may be mapped now: nothing, if the device is dead.
  */
 void ivshmem_mmap_revoke(struct ivshmem_device *ivd)
 {
@@ -110,16 +112,118 @@ void ivshmem_mmap_revoke(struct ivshmem_device *ivd)
 	mutex_unlock(&ivd->inode_lock);
 }
 
+/* Pages of the memory, from @first up to @end */
+struct ivshmem_pages {
+	unsigned long first;
+	unsigned long end;
+};
+
+static struct ivshmem_file *ivshmem_vma_file(const struct vm_area_struct *vma)
+{
+	return vma->vm_file->private_data;
+}
+
+static struct ivshmem_device *ivshmem_vma_device(struct vm_area_struct *vma)
+{
+	return ivshmem_vma_file(vma)->ivd;
+}
+
+/* Whole pages only: with large ones, neighbours may share the first and last */
+static struct ivshmem_pages
+ivshmem_section_pages(const struct ivregion_section *section)
+{
+	return (struct ivshmem_pages) {
+		.first = DIV_ROUND_UP_ULL(section->offset, PAGE_SIZE),
+		.end = (section->offset + section->size) >> PAGE_SHIFT,
+	};
+}
+
+/* The section of programs that @page lies in, if there is one */
+static bool ivshmem_find_section(const struct ivregion *region,
+				 unsigned long page,
+				 struct ivshmem_pages *pages)
+{
+	const struct ivregion_section *section;
+	u32 i;
+
+	for (i = 0; i < region->nr_sections; i++) {
+		section = &region->sections[i];
+		if (section->type != IVREGION_RAW || !section->usable)
+			continue;
+		*pages = ivshmem_section_pages(section);
+		if (page >= pages->first && page < pages->end)
+			return true;
+	}
+
+	return false;
+}
+
+/*
+ * The pages that may be mapped around @page, at this moment: all of an
+ * unformatted region, one section of a formatted one.  @ivd->lock is held.
+ */
+static bool ivshmem_mappable(const struct ivshmem_file *file,
+			     unsigned long page, struct ivshmem_pages *pages)
+{
+	const struct ivshmem_node *node = file->section_node;
+	struct ivshmem_device *ivd = file->ivd;
+	const struct ivshmem_format *format = ivshmem_format(ivd);
+
+	if (ivd->dead || ivd->stopped)
+		return false;
+	if (node) {
+		/* A section of the same name in a new format is another one */
+		if (node->format != format)
+			return false;
+		*pages = ivshmem_section_pages(node->section);
+	} else if (!format) {
+		pages->first = 0;
+		pages->end = ivd->mem_size >> PAGE_SHIFT;
+	} else if (format->error ||
+		   !ivshmem_find_section(&format->region, page, pages)) {
+		return false;
+	}
+
+	return page >= pages->first && page < pages->end;
+}
+
+/* Likewise, as addresses of a mapping that faults at @addr */
+static bool ivshmem_vm_mappable(struct vm_area_struct *vma, unsigned long addr,
+				unsigned long *start, unsigned long *end)
+{
+	unsigned long page = vma->vm_pgoff +
+			     ((addr - vma->vm_start) >> PAGE_SHIFT);
+	struct ivshmem_file *file = ivshmem_vma_file(vma);
+	const struct ivshmem_format *format;
+	struct ivshmem_pages pages;
+
+	if (!ivshmem_mappable(file, page, &pages))
+		return false;
+	/* Made when it could be written, and may become writable any time */
+	format = ivshmem_format(file->ivd);
+	if (format && format->region.read_only && (vma->vm_flags & VM_MAYWRITE))
+		return false;
+
+	*start = vma->vm_start;
+	if (pages.first > vma->vm_pgoff)
+		*start += (pages.first - vma->vm_pgoff) << PAGE_SHIFT;
+	*end = vma->vm_end;
+	if (pages.end - vma->vm_pgoff < vma_pages(vma))
+		*end = vma->vm_start +
+		       ((pages.end - vma->vm_pgoff) << PAGE_SHIFT);
+	return true;
+}
+
 static void ivshmem_vm_open(struct vm_area_struct *vma)
 {
-	struct ivshmem_device *ivd = vma->vm_private_data;
+	struct ivshmem_device *ivd = ivshmem_vma_device(vma);
 
 	atomic_inc(&ivd->mappings);
 }
 
 static void ivshmem_vm_close(struct vm_area_struct *vma)
 {
-	struct ivshmem_device *ivd = vma->vm_private_data;
+	struct ivshmem_device *ivd = ivshmem_vma_device(vma);
 
 	atomic_dec(&ivd->mappings);
 }
@@ -134,24 +238,27 @@ static void ivshmem_vm_close(struct vm_area_struct *vma)
  */
 unsigned long ivshmem_vma_pfn(struct vm_area_struct *vma, unsigned long addr)
 {
-	struct ivshmem_device *ivd = vma->vm_private_data;
+	struct ivshmem_device *ivd = ivshmem_vma_device(vma);
 
 	return PHYS_PFN(ivd->mem_start) + vma->vm_pgoff +
 	       ((addr - vma->vm_start) >> PAGE_SHIFT);
 }
 
-/* Maps the page, and its neighbours while at it, as page caches do */
+/*
+ * Maps the page, and its neighbours from @first to @last while at it, as page
+ * caches do
+ */
 static vm_fault_t ivshmem_insert_around(struct vm_area_struct *vma,
-					unsigned long fault)
+					unsigned long fault,
+					unsigned long first, unsigned long last)
 {
 	unsigned long start = ALIGN_DOWN(fault, IVSHMEM_FAULT_AROUND);
-	unsigned long end = min(start + IVSHMEM_FAULT_AROUND, vma->vm_end);
-	struct ivshmem_device *ivd = vma->vm_private_data;
+	unsigned long end = min(start + IVSHMEM_FAULT_AROUND, last);
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 	unsigned long addr;
 
-	start = max(start, vma->vm_start);
-	if (ivd->untracked)
+	start = max(start, first);
+	if (ivshmem_vma_device(vma)->untracked)
 		return ivshmem_insert_untracked(vma, start, end - start);
 
 	for (addr = start; addr < end && ret == VM_FAULT_NOPAGE;
@@ -164,11 +271,10 @@ static vm_fault_t ivshmem_insert_around(struct vm_area_struct *vma,
 static vm_fault_t ivshmem_insert_huge(struct vm_fault *vmf, unsigned long addr,
 				      unsigned int order)
 {
-	struct ivshmem_device *ivd = vmf->vma->vm_private_data;
 	unsigned long pfn = ivshmem_vma_pfn(vmf->vma, addr);
 	bool __maybe_unused write = vmf->flags & FAULT_FLAG_WRITE;
 
-	if (ivd->untracked || !IS_ALIGNED(pfn, 1UL << order))
+	if (ivshmem_vma_device(vmf->vma)->untracked || !IS_ALIGNED(pfn, 1UL << order))
 		return VM_FAULT_FALLBACK;
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 	if (order == PMD_ORDER)
@@ -185,21 +291,24 @@ static vm_fault_t ivshmem_vm_huge_fault(struct vm_fault *vmf,
 					unsigned int order)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	struct ivshmem_device *ivd = vma->vm_private_data;
+	struct ivshmem_device *ivd = ivshmem_vma_device(vma);
 	unsigned long size = PAGE_SIZE << order;
 	unsigned long addr = ALIGN_DOWN(vmf->address, size);
+	unsigned long start, end;
 	vm_fault_t ret;
 
 	if (addr < vma->vm_start || size > vma->vm_end - addr)
 		return VM_FAULT_FALLBACK;
 
 	down_read(&ivd->lock);
-	if (ivd->dead)
+	if (!ivshmem_vm_mappable(vma, vmf->address, &start, &end))
 		ret = VM_FAULT_SIGBUS;
-	else if (order)
-		ret = ivshmem_insert_huge(vmf, addr, order);
+	else if (!order)
+		ret = ivshmem_insert_around(vma, addr, start, end);
+	else if (addr < start || size > end - addr)
+		ret = VM_FAULT_FALLBACK;
 	else
-		ret = ivshmem_insert_around(vma, addr);
+		ret = ivshmem_insert_huge(vmf, addr, order);
 	up_read(&ivd->lock);
 
 	return ret;
@@ -214,27 +323,27 @@ static vm_fault_t ivshmem_vm_fault(struct vm_fault *vmf)
 static int ivshmem_vm_access(struct vm_area_struct *vma, unsigned long addr,
 			     void *buf, int len, int write)
 {
-	struct ivshmem_device *ivd = vma->vm_private_data;
-	void *mem;
+	struct ivshmem_device *ivd = ivshmem_vma_device(vma);
+	unsigned long start, end;
+	void __ivshmem *mem;
 	int ret = -ENODEV;
 
 	if (write && !(vma->vm_flags & VM_WRITE))
 		return -EACCES;
+	if (!ivshmem_memory_get(ivd))
+		return -ENODEV;
 
-	/* The caller asks for all that it wants, whatever is mapped here */
-	len = min_t(unsigned long, len, vma->vm_end - addr);
-
-	down_read(&ivd->lock);
-	if (!ivd->dead && ivd->mem) {
-		mem = ivd->mem + (vma->vm_pgoff << PAGE_SHIFT) +
+	if (ivshmem_vm_mappable(vma, addr, &start, &end)) {
+		/* The caller asks for all that it wants, whatever is mapped */
+		ret = min_t(unsigned long, len, end - addr);
+		mem = ivd->mem + ((u64)vma->vm_pgoff << PAGE_SHIFT) +
 		      (addr - vma->vm_start);
 		if (write)
-			memcpy(mem, buf, len);
+			ivshmem_copy_out(mem, buf, ret);
 		else
-			memcpy(buf, mem, len);
-		ret = len;
+			ivshmem_copy_in(buf, mem, ret);
 	}
-	up_read(&ivd->lock);
+	ivshmem_memory_put(ivd);
 
 	return ret;
 }
@@ -269,19 +378,13 @@ static pgprot_t ivshmem_vm_prot(struct ivshmem_device *ivd, pgprot_t prot)
 	}
 }
 
-static int ivshmem_vm_check(struct ivshmem_device *ivd,
-			    struct vm_area_struct *vma)
+static int ivshmem_vm_check(const struct vm_area_struct *vma)
 {
-	unsigned long pages = ivd->mem_size >> PAGE_SHIFT;
-
 	/*
 	 * A private copy of a live ring is a silent bug.  A shared mapping of a
 	 * file that is open for reading has VM_MAYSHARE, but not VM_SHARED.
 	 */
 	if (!(vma->vm_flags & VM_MAYSHARE))
-		return -EINVAL;
-
-	if (vma->vm_pgoff >= pages || vma_pages(vma) > pages - vma->vm_pgoff)
 		return -EINVAL;
 
 	if (vma->vm_flags & VM_EXEC)
@@ -290,32 +393,83 @@ static int ivshmem_vm_check(struct ivshmem_device *ivd,
 	return 0;
 }
 
+/*
+ * Which page of the memory an offset into the file means, if all that is asked
+ * for may be mapped.  @ivd->lock is held.
+ */
+static int ivshmem_vm_place(const struct ivshmem_file *file,
+			    struct vm_area_struct *vma,
+			    unsigned long *page)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	struct ivshmem_pages pages;
+	u64 base = 0;
+
+	if (file->section_node)
+		base = file->section_node->section->offset;
+	/* With pages larger than those of the format it may begin within one */
+	if (!PAGE_ALIGNED(base) || vma->vm_pgoff >= ivd->mem_size >> PAGE_SHIFT)
+		return -EINVAL;
+
+	*page = (base >> PAGE_SHIFT) + vma->vm_pgoff;
+	if (!ivshmem_mappable(file, *page, &pages) ||
+	    vma_pages(vma) > pages.end - *page)
+		return -EINVAL;
+
+	return 0;
+}
+
+/* Called with @ivd->lock held */
+static int ivshmem_vm_admit(const struct ivshmem_file *file,
+			    struct vm_area_struct *vma)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	const struct ivshmem_format *format = ivshmem_format(ivd);
+	unsigned long page;
+	int ret;
+
+	if (ivshmem_file_dead(file) || ivd->stopped)
+		return -ENODEV;
+	ret = ivshmem_vm_place(file, vma, &page);
+	if (ret)
+		return ret;
+	if (!ivd->mem)
+		return -ENOMEM;
+	if (format && format->region.read_only) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EROFS;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
+
+	/* Of the memory, whatever the node, so that revoking finds it */
+	vma->vm_pgoff = page;
+	vma->vm_page_prot = ivshmem_vm_prot(ivd, vma->vm_page_prot);
+	atomic_inc(&ivd->mappings);
+	return 0;
+}
+
 /**
  * ivshmem_mmap() - map a part of the memory into a process
- * @ivd: the device
+ * @file: the file that is mapped
  * @vma: where, and which part
  *
  * Context: Process context with mmap_lock held for writing.
- * Return: 0, -EINVAL (private, or out of range), -EPERM (executable), -ENODEV
- * (device gone), -ENOMEM (the kernel itself could not map it as asked).
+ * Return: 0, -EINVAL (private, or not within what may be mapped), -EPERM
+ * (executable), -EROFS (writable, and the region may only be read), -ENODEV
+ * (device or section gone), -ENOMEM (the kernel itself could not map it as
+ * asked).
  */
-int ivshmem_mmap(struct ivshmem_device *ivd, struct vm_area_struct *vma)
+int ivshmem_mmap(struct ivshmem_file *file, struct vm_area_struct *vma)
 {
+	struct ivshmem_device *ivd = file->ivd;
 	int ret;
 
-	ret = ivshmem_vm_check(ivd, vma);
+	ret = ivshmem_vm_check(vma);
 	if (ret)
 		return ret;
 
 	down_read(&ivd->lock);
-	if (ivd->dead) {
-		ret = -ENODEV;
-	} else if (!ivd->mem) {
-		ret = -ENOMEM;
-	} else {
-		vma->vm_page_prot = ivshmem_vm_prot(ivd, vma->vm_page_prot);
-		atomic_inc(&ivd->mappings);
-	}
+	ret = ivshmem_vm_admit(file, vma);
 	up_read(&ivd->lock);
 	if (ret)
 		return ret;
@@ -323,7 +477,6 @@ int ivshmem_mmap(struct ivshmem_device *ivd, struct vm_area_struct *vma)
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
 	vm_flags_clear(vma, VM_MAYEXEC);
 	vma->vm_ops = &ivshmem_vm_ops;
-	vma->vm_private_data = ivd;
 
 	trace_ivshmem_map(ivd->id, (u64)vma->vm_pgoff << PAGE_SHIFT,
 			  vma->vm_end - vma->vm_start,

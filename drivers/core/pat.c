@@ -36,7 +36,7 @@ u32 ivshmem_cache_lookup(struct ivshmem_device *ivd)
 	pgprot_t prot;
 	pte_t *pte;
 
-	pte = lookup_address((unsigned long)ivd->mem, &level);
+	pte = lookup_address((__force unsigned long)ivd->mem, &level);
 	if (!pte)
 		return IVSHMEM_CACHE_UNKNOWN;
 
@@ -62,12 +62,12 @@ static bool ivshmem_range_is_free(struct ivshmem_device *ivd)
 {
 	bool granted;
 
-	ivd->mem = memremap(ivd->mem_start, ivd->mem_size, MEMREMAP_WC);
+	ivd->mem = ivshmem_memory_remap(ivd, MEMREMAP_WC);
 	if (!ivd->mem)
 		return false;
 
 	granted = ivshmem_cache_lookup(ivd) == IVSHMEM_CACHE_WC;
-	memunmap(ivd->mem);
+	memunmap((__force void *)ivd->mem);
 	ivd->mem = NULL;
 
 	return granted;
@@ -92,7 +92,7 @@ static bool ivshmem_range_is_free(struct ivshmem_device *ivd)
  *
  * Return: the address, for vunmap(), or NULL when it cannot be done.
  */
-void *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
+u8 __ivshmem *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
 {
 	unsigned long first = PHYS_PFN(ivd->mem_start);
 	unsigned long nr = ivd->mem_size >> PAGE_SHIFT;
@@ -114,10 +114,10 @@ void *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
 
 	mem = vmap_pfn(pfns, nr, pgprot_decrypted(PAGE_KERNEL));
 	kvfree(pfns);
-	return mem;
+	return (__force u8 __ivshmem *)mem;
 }
 #else
-void *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
+u8 __ivshmem *ivshmem_vmap_untracked(struct ivshmem_device *ivd)
 {
 	return NULL;
 }

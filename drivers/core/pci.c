@@ -36,7 +36,7 @@ void ivshmem_device_kill(struct ivshmem_device *ivd)
 
 		/* No fault inserts a page any more: none is left behind */
 		ivshmem_mmap_revoke(ivd);
-		ivshmem_doorbell_hangup(ivd);
+		ivshmem_doorbell_hangup(ivd, NULL);
 	}
 	mutex_unlock(&ivd->kill_lock);
 }
@@ -133,13 +133,21 @@ static struct ivshmem_device *ivshmem_device_alloc(struct pci_dev *pdev)
 	spin_lock_init(&ivd->ring_lock);
 	ivd->ring_rate = IVSHMEM_RATE_DEFAULT;
 	ivd->irq_rate = IVSHMEM_RATE_DEFAULT;
+	ret = ivshmem_region_init(ivd);
+	if (ret)
+		goto err_free;
+
 	ret = ivshmem_chardev_init(ivd);
-	if (ret) {
-		kfree(ivd);
-		return ERR_PTR(ret);
-	}
+	if (ret)
+		goto err_region;
 
 	return ivd;
+
+err_region:
+	ivshmem_region_free(ivd);
+err_free:
+	kfree(ivd);
+	return ERR_PTR(ret);
 }
 
 static int ivshmem_bars(struct pci_dev *pdev)
@@ -242,12 +250,14 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (!ivshmem_device_peer_id(ivd, &peer_id))
 		trace_ivshmem_probe(ivd->id, peer_id, ivd->nr_vectors,
 				    ivd->mem_size);
+	ivshmem_region_start(ivd);
 	return 0;
 
 err_doorbell:
 	/* A node made beforehand may have been opened for a moment */
 	ivshmem_device_kill(ivd);
 	ivshmem_doorbell_exit(ivd);
+	ivshmem_region_exit(ivd);
 err_memory:
 	ivshmem_memory_exit(ivd);
 err_regs:
@@ -263,10 +273,13 @@ static void ivshmem_remove(struct pci_dev *pdev)
 {
 	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
 
+	/* Tells who waits on the attributes, so before these go */
+	ivshmem_region_stop(ivd);
 	ivshmem_debugfs_remove(ivd);
 	cdev_device_del(&ivd->cdev, &ivd->dev);
 	ivshmem_device_kill(ivd);
 	ivshmem_doorbell_exit(ivd);
+	ivshmem_region_exit(ivd);
 	ivshmem_memory_exit(ivd);
 	pci_iounmap(pdev, ivd->regs);
 	put_device(&ivd->dev);
@@ -278,8 +291,10 @@ static void ivshmem_shutdown(struct pci_dev *pdev)
 {
 	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
 
+	ivshmem_region_stop(ivd);
 	ivshmem_device_kill(ivd);
 	ivshmem_doorbell_exit(ivd);
+	ivshmem_region_exit(ivd);
 	pci_clear_master(pdev);
 }
 
@@ -298,6 +313,7 @@ static int ivshmem_resume(struct device *dev)
 		return ret;
 
 	ivshmem_doorbell_fire_all(ivd);
+	ivshmem_region_rung(ivd);
 	return 0;
 }
 
@@ -320,6 +336,7 @@ static void ivshmem_reset_done(struct pci_dev *pdev)
 
 	up_write(&ivd->lock);
 	ivshmem_doorbell_fire_all(ivd);
+	ivshmem_region_rung(ivd);
 }
 
 static const struct pci_error_handlers ivshmem_err_handlers = {

@@ -123,6 +123,185 @@ static ssize_t irq_rate_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(irq_rate);
 
+/* Called with @ivd->lock held */
+static int ivshmem_emit_region(struct ivshmem_device *ivd, char *buf)
+{
+	const struct ivshmem_format *format = ivshmem_format(ivd);
+	u32 slot = READ_ONCE(ivd->self.slot);
+	char text[160];
+	int len;
+
+	if (!format)
+		return sysfs_emit(buf, "unformatted\n");
+	if (format->error) {
+		ivshmem_region_explain(format, text, sizeof(text));
+		return sysfs_emit(buf, "refused: %s\n", text);
+	}
+
+	len = sysfs_emit(buf, "attached %u.%u instance 0x%08x slots %u slot ",
+			 format->major, format->region.minor,
+			 format->region.instance, format->region.slots);
+	if (slot == IVSHMEM_NO_SLOT)
+		len += sysfs_emit_at(buf, len, "none");
+	else
+		len += sysfs_emit_at(buf, len, "%u", slot);
+	if (format->region.read_only)
+		len += sysfs_emit_at(buf, len, " read-only");
+	return len + sysfs_emit_at(buf, len, "\n");
+}
+
+static ssize_t region_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	struct ivshmem_device *ivd = to_ivd(dev);
+	int len;
+
+	down_read(&ivd->lock);
+	len = ivshmem_emit_region(ivd, buf);
+	up_read(&ivd->lock);
+
+	return len;
+}
+static DEVICE_ATTR_RO(region);
+
+static int ivshmem_emit_peer(struct ivshmem_format *format, u32 slot, char *buf,
+			     int at)
+{
+	static const char * const states[] = {
+		[IVPEER_ABSENT] = "absent",
+		[IVPEER_ALIVE] = "alive",
+		[IVPEER_SILENT] = "silent",
+	};
+	struct ivpeer peer;
+
+	ivshmem_peer_copy(format, slot, &peer);
+	if (peer.state == IVPEER_ABSENT)
+		return 0;
+
+	/* 64 lines of the longest fit into a page */
+	return sysfs_emit_at(buf, at, "%u %s %08x %u %.39s\n", slot,
+			     states[peer.state], peer.epoch, peer.vectors,
+			     peer.name);
+}
+
+static ssize_t peers_show(struct device *dev, struct device_attribute *attr,
+			  char *buf)
+{
+	struct ivshmem_device *ivd = to_ivd(dev);
+	struct ivshmem_format *format;
+	int len = 0;
+	u32 slot;
+
+	down_read(&ivd->lock);
+	format = ivshmem_format(ivd);
+	if (format && !format->error) {
+		for (slot = 0; slot < format->region.slots; slot++)
+			len += ivshmem_emit_peer(format, slot, buf, len);
+	}
+	up_read(&ivd->lock);
+
+	return len;
+}
+static DEVICE_ATTR_RO(peers);
+
+static int ivshmem_emit_section(const struct ivregion_section *section,
+				char *buf, int at)
+{
+	static const char * const types[] = {
+		[IVREGION_RAW] = "raw",
+		[IVREGION_NET] = "net",
+		[IVREGION_BLK] = "blk",
+	};
+
+	return sysfs_emit_at(buf, at, "%s %s %llu %llu %u %u %u\n",
+			     section->name,
+			     section->usable ? types[section->type] : "unknown",
+			     section->offset, section->size, section->vector,
+			     section->queues, section->ring_size);
+}
+
+static ssize_t sections_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	struct ivshmem_device *ivd = to_ivd(dev);
+	const struct ivshmem_format *format;
+	int len = 0;
+	u32 i;
+
+	down_read(&ivd->lock);
+	format = ivshmem_format(ivd);
+	if (format && !format->error) {
+		for (i = 0; i < format->region.nr_sections; i++)
+			len += ivshmem_emit_section(&format->region.sections[i],
+						    buf, len);
+	}
+	up_read(&ivd->lock);
+
+	return len;
+}
+static DEVICE_ATTR_RO(sections);
+
+static ssize_t slot_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	struct ivshmem_device *ivd = to_ivd(dev);
+	u32 slot = ivd->has_doorbell ? READ_ONCE(ivd->self.slot) :
+				       READ_ONCE(ivd->self.wanted);
+
+	if (slot == IVSHMEM_NO_SLOT)
+		return sysfs_emit(buf, "none\n");
+	return sysfs_emit(buf, "%u\n", slot);
+}
+
+static ssize_t slot_store(struct device *dev, struct device_attribute *attr,
+			  const char *buf, size_t count)
+{
+	u32 slot = IVSHMEM_NO_SLOT;
+	int ret;
+
+	/* The server's word, not the administrator's */
+	if (to_ivd(dev)->has_doorbell)
+		return -EOPNOTSUPP;
+	if (!sysfs_streq(buf, "none")) {
+		ret = kstrtou32(buf, 0, &slot);
+		if (ret)
+			return ret;
+		if (slot >= IVREGION_SLOTS_MAX)
+			return -EINVAL;
+	}
+
+	ivshmem_region_set_slot(to_ivd(dev), slot);
+	return count;
+}
+static DEVICE_ATTR_RW(slot);
+
+static ssize_t name_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	struct ivshmem_device *ivd = to_ivd(dev);
+	int len;
+
+	mutex_lock(&ivd->region_lock);
+	len = sysfs_emit(buf, "%s\n", ivd->self.given_name);
+	mutex_unlock(&ivd->region_lock);
+
+	return len;
+}
+
+static ssize_t name_store(struct device *dev, struct device_attribute *attr,
+			  const char *buf, size_t count)
+{
+	size_t length = count;
+	int ret;
+
+	if (length && buf[length - 1] == '\n')
+		length--;
+	ret = ivshmem_peer_set_name(to_ivd(dev), buf, length);
+
+	return ret ?: count;
+}
+static DEVICE_ATTR_RW(name);
+
 static struct attribute *ivshmem_attrs[] = {
 	&dev_attr_peer_id.attr,
 	&dev_attr_vectors.attr,
@@ -131,6 +310,11 @@ static struct attribute *ivshmem_attrs[] = {
 	&dev_attr_cache_mode.attr,
 	&dev_attr_ring_rate.attr,
 	&dev_attr_irq_rate.attr,
+	&dev_attr_region.attr,
+	&dev_attr_peers.attr,
+	&dev_attr_sections.attr,
+	&dev_attr_slot.attr,
+	&dev_attr_name.attr,
 	NULL
 };
 
@@ -140,5 +324,56 @@ static const struct attribute_group ivshmem_group = {
 
 const struct attribute_group *ivshmem_groups[] = {
 	&ivshmem_group,
+	NULL
+};
+
+/* Constant for the life of a node, so that no lock is needed */
+static const struct ivregion_section *to_section(struct device *dev)
+{
+	return container_of(dev, struct ivshmem_node, dev)->section;
+}
+
+static ssize_t section_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%s\n", to_section(dev)->name);
+}
+static DEVICE_ATTR_RO(section);
+
+static ssize_t offset_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", to_section(dev)->offset);
+}
+static DEVICE_ATTR_RO(offset);
+
+static ssize_t size_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	return sysfs_emit(buf, "%llu\n", to_section(dev)->size);
+}
+static DEVICE_ATTR_RO(size);
+
+static ssize_t vector_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	return sysfs_emit(buf, "%u\n", to_section(dev)->vector);
+}
+static DEVICE_ATTR_RO(vector);
+
+static struct attribute *ivshmem_node_attrs[] = {
+	&dev_attr_section.attr,
+	&dev_attr_offset.attr,
+	&dev_attr_size.attr,
+	&dev_attr_vector.attr,
+	NULL
+};
+
+static const struct attribute_group ivshmem_node_group = {
+	.attrs = ivshmem_node_attrs,
+};
+
+const struct attribute_group *ivshmem_node_groups[] = {
+	&ivshmem_node_group,
 	NULL
 };

@@ -100,6 +100,65 @@ TRACE_EVENT(ivshmem_wait,
 	TP_printk("ivshmem%d ret=%d", __entry->id, __entry->ret)
 );
 
+TRACE_EVENT(ivshmem_attach,
+	TP_PROTO(int id, u32 instance, u32 slots, u32 sections),
+	TP_ARGS(id, instance, slots, sections),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u32, instance)
+		__field(u32, slots)
+		__field(u32, sections)
+	),
+	TP_fast_assign(
+		__entry->id = id;
+		__entry->instance = instance;
+		__entry->slots = slots;
+		__entry->sections = sections;
+	),
+	TP_printk("ivshmem%d instance=0x%08x slots=%u sections=%u",
+		  __entry->id, __entry->instance, __entry->slots,
+		  __entry->sections)
+);
+
+TRACE_EVENT(ivshmem_detach,
+	TP_PROTO(int id, u32 instance),
+	TP_ARGS(id, instance),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u32, instance)
+	),
+	TP_fast_assign(
+		__entry->id = id;
+		__entry->instance = instance;
+	),
+	TP_printk("ivshmem%d instance=0x%08x", __entry->id, __entry->instance)
+);
+
+/* The numbers are those of enum ivpeer_event */
+TRACE_EVENT(ivshmem_peer,
+	TP_PROTO(int id, u32 slot, u32 event, u32 epoch),
+	TP_ARGS(id, slot, event, epoch),
+	TP_STRUCT__entry(
+		__field(int, id)
+		__field(u32, slot)
+		__field(u32, event)
+		__field(u32, epoch)
+	),
+	TP_fast_assign(
+		__entry->id = id;
+		__entry->slot = slot;
+		__entry->event = event;
+		__entry->epoch = epoch;
+	),
+	TP_printk("ivshmem%d slot=%u %s epoch=0x%08x", __entry->id,
+		  __entry->slot,
+		  __print_symbolic(__entry->event, { 1, "joined" },
+				   { 2, "left" }, { 3, "died" },
+				   { 4, "fell silent" }, { 5, "returned" },
+				   { 6, "resumed" }),
+		  __entry->epoch)
+);
+
 #endif /* _IVSHMEM_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

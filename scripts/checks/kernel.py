@@ -72,7 +72,9 @@ MISTAKEN = [
     # A compound literal of an array: "(int[2]){ 1, 2 }".
     ("ERROR:SPACING: space required before the open brace", re.compile(r"\]\)\{")),
     # A pointer into the region, which sparse keeps apart: "__le32 __ivshmem *p".
-    ("CHECK:SPACING: spaces preferred around that '*'", re.compile(r"__ivshmem \*"))]
+    ("CHECK:SPACING: spaces preferred around that '*'", re.compile(r"__ivshmem \*")),
+    ("WARNING:LINE_SPACING: Missing a blank line after declarations",
+     re.compile(r"__ivshmem \*\w+;"))]
 
 
 @check("checkpatch", "the kernel's checkpatch.pl --strict finds nothing in C sources")

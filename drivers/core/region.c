@@ -1,0 +1,762 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How the memory is formatted: finding a superblock, attaching to what it
+ * describes, noticing that it is no longer there, and writing another one.
+ *
+ * A superblock is copied and checked as a whole; only the copy is used.  Any
+ * peer can rewrite it at any moment, so what follows from it is limited in
+ * rate: devices and nodes that come and go, and lines in the log.
+ */
+#include <linux/delay.h>
+#include <linux/err.h>
+#include <linux/jiffies.h>
+#include <linux/poll.h>
+#include <linux/ratelimit.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+#include <linux/sysfs.h>
+#include <linux/workqueue.h>
+
+#include "core.h"
+#include "trace.h"
+
+/* Looks because vector 0 was rung are at least this far apart */
+#define IVSHMEM_LOOK_MS		10
+/* Formats that are attached in a minute at most; those that one asks for aside */
+#define IVSHMEM_ATTACH_BURST	16
+/* Lines about refused formats in a minute */
+#define IVSHMEM_REFUSAL_BURST	5
+/* After this a look at the directory has shown who is there */
+#define IVSHMEM_KNOWN_MS	(3 * IVPEER_BEAT_MS)
+/* How long peers are given to leave a format that is taken away */
+#define IVSHMEM_LEAVE_MS	2000
+#define IVSHMEM_LEAVE_STEP_MS	20
+
+static struct workqueue_struct *ivshmem_region_wq;
+
+static struct ivregion_superblock __ivshmem *
+ivshmem_superblock(struct ivshmem_device *ivd)
+{
+	return (struct ivregion_superblock __ivshmem *)ivd->mem;
+}
+
+static void ivshmem_format_release(struct kref *ref)
+{
+	struct ivshmem_format *format;
+
+	format = container_of(ref, struct ivshmem_format, ref);
+	kfree_rcu(format, rcu);
+}
+
+/* ivshmem_format_put() - give up a reference; any context */
+void ivshmem_format_put(struct ivshmem_format *format)
+{
+	kref_put(&format->ref, ivshmem_format_release);
+}
+
+static struct ivshmem_format *ivshmem_format_alloc(void)
+{
+	struct ivshmem_format *format;
+	u32 i;
+
+	format = kzalloc(sizeof(*format), GFP_KERNEL);
+	if (!format)
+		return NULL;
+
+	kref_init(&format->ref);
+	spin_lock_init(&format->peers_lock);
+	for (i = 0; i < IVREGION_SLOTS_MAX; i++)
+		ivpeer_init(&format->peers[i]);
+
+	return format;
+}
+
+/**
+ * ivshmem_region_changed() - tell who asks for changes of region and peers
+ * @ivd: the device
+ *
+ * Context: Process context; may sleep.
+ */
+void ivshmem_region_changed(struct ivshmem_device *ivd)
+{
+	struct ivshmem_file *file;
+
+	/* Fully ordered; pairs with poll_wait(), who queues and looks then */
+	atomic64_inc_return(&ivd->changes);
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(file, &ivd->files, node) {
+		if (wq_has_sleeper(&file->wait))
+			wake_up_interruptible_poll(&file->wait, EPOLLPRI);
+	}
+	rcu_read_unlock();
+
+	sysfs_notify(&ivd->dev.kobj, NULL, "region");
+	sysfs_notify(&ivd->dev.kobj, NULL, "peers");
+}
+
+/* Whether the words of a section are what is wrong */
+static bool ivshmem_error_has_section(enum ivregion_error error)
+{
+	switch (error) {
+	case IVREGION_BAD_TYPE:
+	case IVREGION_BAD_PAGES:
+	case IVREGION_BAD_VECTOR:
+	case IVREGION_BAD_QUEUES:
+	case IVREGION_BAD_NAME:
+	case IVREGION_SAME_NAME:
+	case IVREGION_NO_ROOM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/**
+ * ivshmem_region_explain() - why a format is refused, for people
+ * @format: a format that is refused
+ * @text: filled in, without a full stop
+ * @size: its size
+ */
+void ivshmem_region_explain(const struct ivshmem_format *format, char *text,
+			    size_t size)
+{
+	const char *what = ivregion_error_text(format->error);
+	const struct ivregion *region = &format->region;
+
+	if (format->error == IVREGION_BAD_MAJOR)
+		snprintf(text, size, "%s (%u.%u, this driver knows %u.%u)",
+			 what, format->major, region->minor, IVREGION_MAJOR,
+			 IVREGION_MINOR);
+	else if (format->error == IVREGION_BAD_INCOMPAT)
+		snprintf(text, size,
+			 "%s (bits 0x%x; version %u.%u has it, this driver knows %u.%u)",
+			 what, region->incompat & ~IVREGION_INCOMPAT_KNOWN,
+			 format->major, region->minor, IVREGION_MAJOR,
+			 IVREGION_MINOR);
+	else if (ivshmem_error_has_section(format->error))
+		snprintf(text, size, "%s (section %u)", what, region->failed);
+	else
+		snprintf(text, size, "%s", what);
+}
+
+/*
+ * Looks for a superblock.  Returns what it says, right or wrong, with the
+ * caller's reference; NULL if there is none; -ENOMEM if that is not known.
+ */
+static struct ivshmem_format *ivshmem_region_read(struct ivshmem_device *ivd)
+{
+	struct ivregion_superblock __ivshmem *there = ivshmem_superblock(ivd);
+	struct ivregion_superblock *copy = ivd->superblock;
+	struct ivshmem_format *format = ivd->spare;
+	unsigned int tries;
+
+	if (ivshmem_load32(&there->magic) != IVREGION_MAGIC)
+		return NULL;
+
+	ivd->spare = NULL;
+	if (!format)
+		format = ivshmem_format_alloc();
+	if (!format)
+		return ERR_PTR(-ENOMEM);
+
+	/* Who wrote a new one over it while it was copied has finished by then */
+	for (tries = 0; tries < 2; tries++) {
+		ivregion_read(there, copy);
+		memset(&format->region, 0, sizeof(format->region));
+		format->error = ivregion_parse(copy, ivd->mem_size,
+					       &format->region);
+		if (format->error != IVREGION_BAD_CHECKSUM)
+			break;
+	}
+	format->major = ivshmem_from_le32(copy->major);
+
+	if (format->error != IVREGION_NO_MAGIC &&
+	    ivregion_intact(there, &format->region))
+		return format;
+
+	ivd->spare = format;
+	return NULL;
+}
+
+/* The one who holds the reference to the old one drops it */
+static void ivshmem_region_publish(struct ivshmem_device *ivd,
+				   struct ivshmem_format *format)
+{
+	down_write(&ivd->lock);
+	rcu_assign_pointer(ivd->format, format);
+	up_write(&ivd->lock);
+
+	/* Faults of before may have mapped what is not for programs now */
+	ivshmem_mmap_revoke(ivd);
+	ivshmem_region_changed(ivd);
+}
+
+/* The slot that this kernel should have, or IVSHMEM_NO_SLOT */
+static u32 ivshmem_region_slot(struct ivshmem_device *ivd,
+			       const struct ivregion *region)
+{
+	u32 slot = ivd->self.wanted;
+
+	if (region->read_only)
+		return IVSHMEM_NO_SLOT;
+	if (ivd->has_doorbell && ivshmem_device_peer_id(ivd, &slot))
+		return IVSHMEM_NO_SLOT;
+	if (slot == IVSHMEM_NO_SLOT || slot < region->slots)
+		return slot;
+
+	if (__ratelimit(&ivd->refusal_limit))
+		dev_warn(&ivd->dev,
+			 "region has %u slots, and so none for slot %u: no functions; format it with more, or give another slot\n",
+			 region->slots, slot);
+	return IVSHMEM_NO_SLOT;
+}
+
+/* Becomes a peer, and lets functions work; called with @region_lock */
+static void ivshmem_region_enter(struct ivshmem_device *ivd,
+				 struct ivshmem_format *format)
+{
+	u32 slot = ivshmem_region_slot(ivd, &format->region);
+
+	if (!ivshmem_memory_get(ivd))
+		return;
+	if (!format->region.read_only)
+		ivshmem_peers_look(ivd, format);
+	if (slot != IVSHMEM_NO_SLOT)
+		ivshmem_peer_join(ivd, format, slot);
+	ivshmem_memory_put(ivd);
+
+	if (slot != IVSHMEM_NO_SLOT)
+		ivshmem_functions_add(ivd, format);
+}
+
+/* The reverse, while the format is in force */
+static void ivshmem_region_leave(struct ivshmem_device *ivd,
+				 struct ivshmem_format *format)
+{
+	ivshmem_functions_remove(format);
+	if (!ivshmem_memory_get(ivd))
+		return;
+	if (ivregion_intact(ivshmem_superblock(ivd), &format->region)) {
+		ivshmem_peer_leave(ivd);
+		ivshmem_peers_ring(ivd, format);
+	}
+	ivshmem_memory_put(ivd);
+	ivshmem_peer_forget(ivd);
+}
+
+static void ivshmem_region_attach(struct ivshmem_device *ivd,
+				  struct ivshmem_format *format)
+{
+	atomic64_inc(&ivd->attaches);
+	trace_ivshmem_attach(ivd->id, format->region.instance,
+			     format->region.slots, format->region.nr_sections);
+	if (format->region.read_only && __ratelimit(&ivd->refusal_limit))
+		dev_warn(&ivd->dev,
+			 "region can only be read: features 0x%x of version %u.%u, this driver knows %u.%u\n",
+			 format->region.ro_compat & ~IVREGION_RO_KNOWN,
+			 format->major, format->region.minor, IVREGION_MAJOR,
+			 IVREGION_MINOR);
+
+	ivshmem_region_publish(ivd, format);
+	ivshmem_nodes_add(ivd, format);
+	ivshmem_region_enter(ivd, format);
+	ivshmem_region_changed(ivd);
+}
+
+/*
+ * The format is not in force any more, or (@leave) shall not be.  Once it is
+ * gone nothing is written in its name but one word: where no magic is, nobody
+ * uses the place of the own epoch, and who formats waits for it.
+ */
+static void ivshmem_region_detach(struct ivshmem_device *ivd,
+				  struct ivshmem_format *format, bool leave)
+{
+	struct ivregion_superblock __ivshmem *there;
+
+	if (leave)
+		ivshmem_region_leave(ivd, format);
+
+	trace_ivshmem_detach(ivd->id, format->region.instance);
+	WRITE_ONCE(format->gone, true);
+	ivshmem_region_publish(ivd, NULL);
+	ivshmem_doorbell_hangup(ivd, format);
+	ivshmem_functions_remove(format);
+
+	if (ivshmem_memory_get(ivd)) {
+		there = ivshmem_superblock(ivd);
+		if (!ivshmem_load32(&there->magic))
+			ivshmem_peer_leave(ivd);
+		ivshmem_memory_put(ivd);
+	}
+	ivshmem_peer_forget(ivd);
+	ivshmem_nodes_remove(format);
+	ivshmem_format_put(format);
+}
+
+static void ivshmem_region_refuse(struct ivshmem_device *ivd,
+				  struct ivshmem_format *format)
+{
+	struct ivshmem_format *old = ivshmem_format(ivd);
+	char why[160];
+
+	if (old && old->error == format->error &&
+	    old->major == format->major &&
+	    !memcmp(&old->region, &format->region, sizeof(format->region))) {
+		ivd->spare = format;
+		return;
+	}
+
+	ivshmem_region_publish(ivd, format);
+	if (old)
+		ivshmem_format_put(old);
+
+	if (!__ratelimit(&ivd->refusal_limit))
+		return;
+	ivshmem_region_explain(format, why, sizeof(why));
+	dev_warn(&ivd->dev, "region is refused: %s; format it anew\n", why);
+}
+
+/* Not attached: is there something to attach to?  @asked for: no limit */
+static void ivshmem_region_find(struct ivshmem_device *ivd, bool asked)
+{
+	struct ivshmem_format *old = ivshmem_format(ivd);
+	struct ivshmem_format *format;
+
+	if (!ivshmem_memory_get(ivd))
+		return;
+	format = ivshmem_region_read(ivd);
+	ivshmem_memory_put(ivd);
+	if (IS_ERR(format))
+		return;
+
+	if (format && format->error) {
+		ivshmem_region_refuse(ivd, format);
+		return;
+	}
+	/* Somebody formats again and again: wait and see */
+	if (format && !asked && !__ratelimit(&ivd->attach_limit)) {
+		ivd->spare = format;
+		format = NULL;
+	}
+
+	if (format)
+		ivshmem_region_attach(ivd, format);
+	else if (old)
+		ivshmem_region_publish(ivd, NULL);
+	if (old)
+		ivshmem_format_put(old);
+}
+
+/* Attached: looks at superblock and peers; false if it is not in force */
+static bool ivshmem_region_watch(struct ivshmem_device *ivd,
+				 struct ivshmem_format *format)
+{
+	bool changed = false, intact;
+
+	/* Whoever kills the device takes functions and nodes away */
+	if (!ivshmem_memory_get(ivd))
+		return !READ_ONCE(ivd->dead);
+	intact = ivregion_intact(ivshmem_superblock(ivd), &format->region);
+	if (intact && !format->region.read_only)
+		changed = ivshmem_peers_look(ivd, format);
+	ivshmem_memory_put(ivd);
+
+	if (changed) {
+		/* No lock is held that a client driver's could meet */
+		ivshmem_functions_tell(format);
+		ivshmem_region_changed(ivd);
+	}
+
+	return intact;
+}
+
+/* Called with @region_lock */
+static void ivshmem_region_look(struct ivshmem_device *ivd, bool asked)
+{
+	struct ivshmem_format *format = ivshmem_format(ivd);
+
+	if (ivd->stopped)
+		return;
+
+	WRITE_ONCE(ivd->looked_at, jiffies);
+	if (format && !format->error) {
+		if (ivshmem_region_watch(ivd, format))
+			return;
+		ivshmem_region_detach(ivd, format, false);
+	}
+	ivshmem_region_find(ivd, asked);
+}
+
+static void ivshmem_region_beat(struct work_struct *work)
+{
+	struct ivshmem_device *ivd;
+
+	ivd = container_of(to_delayed_work(work), struct ivshmem_device, beat);
+
+	clear_bit(0, &ivd->beat_soon);
+	/*
+	 * Whoever rings from now on wants another look.  Pairs with the full
+	 * barrier of test_and_set_bit() in ivshmem_region_rung().
+	 */
+	smp_mb__after_atomic();
+
+	mutex_lock(&ivd->region_lock);
+	ivshmem_region_look(ivd, false);
+	if (!ivd->stopped)
+		queue_delayed_work(ivshmem_region_wq, &ivd->beat,
+				   msecs_to_jiffies(IVPEER_BEAT_MS));
+	mutex_unlock(&ivd->region_lock);
+}
+
+/**
+ * ivshmem_region_rung() - somebody says that directory or format have changed
+ * @ivd: the device
+ *
+ * Context: Any.  Any peer can call for it at any rate.
+ */
+void ivshmem_region_rung(struct ivshmem_device *ivd)
+{
+	unsigned long due, now = jiffies;
+
+	if (test_and_set_bit(0, &ivd->beat_soon))
+		return;
+
+	due = READ_ONCE(ivd->looked_at) + msecs_to_jiffies(IVSHMEM_LOOK_MS);
+	mod_delayed_work(ivshmem_region_wq, &ivd->beat,
+			 time_before(now, due) ? due - now : 0);
+}
+
+/**
+ * ivshmem_region_set_slot() - give a plain device its slot
+ * @ivd: a device without doorbells
+ * @slot: the slot, below IVREGION_SLOTS_MAX, or IVSHMEM_NO_SLOT
+ *
+ * If the region is attached this kernel leaves, and joins in the new slot
+ * under a new epoch.
+ *
+ * Context: Process context; may sleep.
+ */
+void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot)
+{
+	struct ivshmem_format *format;
+
+	mutex_lock(&ivd->region_lock);
+	WRITE_ONCE(ivd->self.wanted, slot);
+	format = ivshmem_format(ivd);
+	if (format && !format->error && !ivd->stopped) {
+		ivshmem_region_leave(ivd, format);
+		ivshmem_region_enter(ivd, format);
+		ivshmem_region_changed(ivd);
+	}
+	mutex_unlock(&ivd->region_lock);
+}
+
+enum ivshmem_others {
+	IVSHMEM_ALONE,
+	IVSHMEM_PERHAPS,	/* somebody's words are there; do they change? */
+	IVSHMEM_THERE,
+};
+
+/* Called with @region_lock, the format attached */
+static enum ivshmem_others
+ivshmem_region_others(struct ivshmem_device *ivd,
+		      const struct ivshmem_format *format)
+{
+	enum ivshmem_others others = IVSHMEM_ALONE;
+	const struct ivpeer *peer;
+	u32 slot;
+
+	for (slot = 0; slot < format->region.slots; slot++) {
+		peer = &format->peers[slot];
+		if (slot == ivd->self.slot)
+			continue;
+		if (peer->state != IVPEER_ABSENT)
+			return IVSHMEM_THERE;
+		if (peer->epoch)
+			others = IVSHMEM_PERHAPS;
+	}
+
+	return others;
+}
+
+/*
+ * May the region be formatted?  -EAGAIN: it will be known soon.  Called with
+ * @region_lock.
+ */
+static int ivshmem_format_admit(struct ivshmem_file *file, u32 flags,
+				unsigned long since)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	struct ivshmem_format *format;
+
+	if (ivd->stopped)
+		return -ENODEV;
+	ivshmem_region_look(ivd, true);
+	format = ivshmem_format(ivd);
+	if (!format)
+		return 0;
+	if (!file->privileged)
+		return -EPERM;
+	if (format->error || (flags & IVSHMEM_FORMAT_FORCE))
+		return 0;
+
+	switch (ivshmem_region_others(ivd, format)) {
+	case IVSHMEM_THERE:
+		return -EBUSY;
+	case IVSHMEM_PERHAPS:
+		return time_after(jiffies, since +
+				  msecs_to_jiffies(IVSHMEM_KNOWN_MS)) ?
+		       0 : -EAGAIN;
+	default:
+		return 0;
+	}
+}
+
+/* Until nobody is in the old directory, or for long enough */
+static int ivshmem_format_wait(struct ivshmem_device *ivd, u32 slots)
+{
+	unsigned int tries;
+	bool there;
+	u32 slot;
+
+	for (tries = 0; tries < IVSHMEM_LEAVE_MS / IVSHMEM_LEAVE_STEP_MS;
+	     tries++) {
+		if (!ivshmem_memory_get(ivd))
+			return -ENODEV;
+		there = !slots;
+		for (slot = 0; slot < slots && !there; slot++)
+			there = ivshmem_peer_epoch(ivd, slot);
+		ivshmem_memory_put(ivd);
+		if (!there)
+			return 0;
+		if (msleep_interruptible(IVSHMEM_LEAVE_STEP_MS))
+			return -EINTR;
+	}
+
+	return 0;
+}
+
+/* The old format goes, for all; called with @region_lock */
+static int ivshmem_format_erase(struct ivshmem_device *ivd, bool force)
+{
+	struct ivshmem_format *old = ivshmem_format(ivd);
+	bool wait = false;
+	u32 slots = 0;
+	int ret = 0;
+
+	if (old) {
+		kref_get(&old->ref);
+		if (!old->error) {
+			slots = old->region.slots;
+			wait = ivshmem_region_others(ivd, old);
+			ivshmem_region_detach(ivd, old, true);
+		} else {
+			/* Somebody may use it who understands it */
+			wait = force;
+		}
+	}
+
+	if (ivshmem_memory_get(ivd)) {
+		ivregion_erase(ivshmem_superblock(ivd));
+		if (old)
+			ivshmem_peers_ring(ivd, old);
+		ivshmem_memory_put(ivd);
+	} else {
+		ret = -ENODEV;
+	}
+
+	if (!ret && wait && force)
+		ret = ivshmem_format_wait(ivd, slots);
+	if (old)
+		ivshmem_format_put(old);
+	return ret;
+}
+
+/* Called with @region_lock */
+static int ivshmem_format_write(struct ivshmem_device *ivd,
+				const struct ivregion_superblock *superblock,
+				const struct ivregion *region)
+{
+	if (!ivshmem_memory_get(ivd))
+		return -ENODEV;
+	ivregion_write(ivd->mem, superblock, region);
+	ivshmem_memory_put(ivd);
+	return 0;
+}
+
+/* Waits until it is known who is there; returns 0 with @region_lock held */
+static int ivshmem_format_lock(struct ivshmem_file *file, u32 flags)
+{
+	struct ivshmem_device *ivd = file->ivd;
+	unsigned long since = jiffies;
+	int ret;
+
+	for (;;) {
+		if (mutex_lock_interruptible(&ivd->region_lock))
+			return -EINTR;
+		ret = ivshmem_format_admit(file, flags, since);
+		if (!ret)
+			return 0;
+		mutex_unlock(&ivd->region_lock);
+		if (ret != -EAGAIN)
+			return ret;
+		if (msleep_interruptible(IVPEER_BEAT_MS / 4))
+			return -EINTR;
+	}
+}
+
+/**
+ * ivshmem_region_format() - format the region, or erase its format
+ * @file: who asks
+ * @arg: flags; filled in with what is wrong with the superblock
+ * @superblock: private memory; NULL to erase
+ *
+ * After -EINTR or -ENODEV the region may be left unformatted.
+ *
+ * Context: Process context; may sleep, for seconds.
+ * Return: 0, -EINVAL (the superblock is wrong, see @arg; or its instance is
+ * that of the present format), -EPERM (there is a format, and the caller has no
+ * right to change it), -EBUSY (others are there), -EINTR, -ENODEV (device
+ * gone), -ENOMEM.
+ */
+int ivshmem_region_format(struct ivshmem_file *file,
+			  struct ivshmem_ioc_format *arg,
+			  struct ivregion_superblock *superblock)
+{
+	bool force = arg->flags & IVSHMEM_FORMAT_FORCE;
+	struct ivshmem_device *ivd = file->ivd;
+	struct ivregion *region = NULL;
+	struct ivshmem_format *old;
+	int ret = 0;
+
+	if (superblock) {
+		region = kzalloc(sizeof(*region), GFP_KERNEL);
+		if (!region)
+			return -ENOMEM;
+		superblock->magic = ivshmem_to_le32(IVREGION_MAGIC);
+		arg->error = ivregion_parse(superblock, ivd->mem_size, region);
+		arg->failed = arg->error ? region->failed : 0;
+		ret = arg->error ? -EINVAL : 0;
+	}
+	if (!ret)
+		ret = ivshmem_format_lock(file, arg->flags);
+	if (ret)
+		goto out_free;
+
+	/* By its instance peers see that it is another one */
+	old = ivshmem_format(ivd);
+	if (region && old && old->region.instance == region->instance)
+		ret = -EINVAL;
+	if (!ret)
+		ret = ivshmem_format_erase(ivd, force);
+	if (!ret && region)
+		ret = ivshmem_format_write(ivd, superblock, region);
+	ivshmem_region_look(ivd, true);
+	mutex_unlock(&ivd->region_lock);
+
+out_free:
+	kfree(region);
+	return ret;
+}
+
+/**
+ * ivshmem_region_start() - look at the memory, from now on
+ * @ivd: the device, published
+ */
+void ivshmem_region_start(struct ivshmem_device *ivd)
+{
+	mutex_lock(&ivd->region_lock);
+	ivshmem_region_look(ivd, false);
+	queue_delayed_work(ivshmem_region_wq, &ivd->beat,
+			   msecs_to_jiffies(IVPEER_BEAT_MS));
+	mutex_unlock(&ivd->region_lock);
+}
+
+/**
+ * ivshmem_region_stop() - leave, and use the memory no more
+ * @ivd: the device, whose registers, memory and interrupts are still there
+ *
+ * Functions and nodes of sections are gone when it returns.  May be called more
+ * than once.
+ */
+void ivshmem_region_stop(struct ivshmem_device *ivd)
+{
+	struct ivshmem_format *format;
+
+	mutex_lock(&ivd->region_lock);
+	/* Not formatted any more it is nobody's: no fault maps it */
+	down_write(&ivd->lock);
+	ivd->stopped = true;
+	up_write(&ivd->lock);
+
+	format = ivshmem_format(ivd);
+	if (format && !format->error)
+		ivshmem_region_detach(ivd, format, true);
+	mutex_unlock(&ivd->region_lock);
+}
+
+/**
+ * ivshmem_region_exit() - end what ivshmem_region_rung() may have begun
+ * @ivd: the device, whose interrupts are gone; it is stopped if it was not
+ */
+void ivshmem_region_exit(struct ivshmem_device *ivd)
+{
+	ivshmem_region_stop(ivd);
+	cancel_delayed_work_sync(&ivd->beat);
+}
+
+/**
+ * ivshmem_region_init() - prepare a new device
+ * @ivd: the device
+ *
+ * Return: 0 or -ENOMEM; undone by ivshmem_region_free().
+ */
+int ivshmem_region_init(struct ivshmem_device *ivd)
+{
+	mutex_init(&ivd->region_lock);
+	INIT_DELAYED_WORK(&ivd->beat, ivshmem_region_beat);
+	ivd->looked_at = jiffies;
+	ivd->self.wanted = IVSHMEM_NO_SLOT;
+	ivd->self.slot = IVSHMEM_NO_SLOT;
+	ratelimit_state_init(&ivd->attach_limit, 60 * HZ, IVSHMEM_ATTACH_BURST);
+	ratelimit_state_init(&ivd->refusal_limit, 60 * HZ,
+			     IVSHMEM_REFUSAL_BURST);
+	/* Lines that were left out are not worth a line */
+	ratelimit_set_flags(&ivd->attach_limit, RATELIMIT_MSG_ON_RELEASE);
+	ratelimit_set_flags(&ivd->refusal_limit, RATELIMIT_MSG_ON_RELEASE);
+
+	ivd->superblock = kmalloc(sizeof(*ivd->superblock), GFP_KERNEL);
+	return ivd->superblock ? 0 : -ENOMEM;
+}
+
+/**
+ * ivshmem_region_free() - undo ivshmem_region_init()
+ * @ivd: the device, which nobody uses any more
+ */
+void ivshmem_region_free(struct ivshmem_device *ivd)
+{
+	struct ivshmem_format *format;
+
+	/* One that was refused, at most */
+	format = rcu_dereference_protected(ivd->format, true);
+	if (format)
+		ivshmem_format_put(format);
+	kfree(ivd->spare);
+	kfree(ivd->superblock);
+}
+
+int ivshmem_region_register(void)
+{
+	/* Sleeps with the machine: the memory is not there then */
+	ivshmem_region_wq = alloc_workqueue("ivshmem-region",
+					    WQ_UNBOUND | WQ_FREEZABLE, 0);
+
+	return ivshmem_region_wq ? 0 : -ENOMEM;
+}
+
+void ivshmem_region_unregister(void)
+{
+	destroy_workqueue(ivshmem_region_wq);
+	ivshmem_functions_unregister();
+}
