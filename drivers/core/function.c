@@ -109,6 +109,12 @@ u32 ivshmem_function_slot(const struct ivshmem_function *function)
 }
 EXPORT_SYMBOL_NS_GPL(ivshmem_function_slot, IVSHMEM_NS);
 
+bool ivshmem_function_is_rung(const struct ivshmem_function *function)
+{
+	return function->ivd->nr_vectors;
+}
+EXPORT_SYMBOL_NS_GPL(ivshmem_function_is_rung, IVSHMEM_NS);
+
 bool ivshmem_function_intact(const struct ivshmem_function *function)
 {
 	return !READ_ONCE(function->format->gone);

@@ -104,6 +104,16 @@ ivshmem_function_section(const struct ivshmem_function *function);
 u32 ivshmem_function_slot(const struct ivshmem_function *function);
 
 /**
+ * ivshmem_function_is_rung() - whether peers can kick this section
+ * @function: the function
+ *
+ * Context: Any.
+ * Return: false where there are no interrupts: @event of the operations never
+ * comes, and who waits for peers looks by a timer.
+ */
+bool ivshmem_function_is_rung(const struct ivshmem_function *function);
+
+/**
  * ivshmem_function_intact() - whether the region may still be written to
  * @function: the function
  *

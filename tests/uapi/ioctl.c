@@ -14,11 +14,14 @@ struct command {
 	size_t size;
 	int open_flags;
 	void (*fill)(void *argument);
+	/* what a valid argument gets of an unformatted region */
+	int answer;
 	/* the bytes that must be zero: flags, reserved */
 	struct { size_t start, end; } reserved[2];
 };
 
-enum { INFO, SUBSCRIBE, EVENTFD, RING };
+/* In the order of their numbers. */
+enum { INFO, SUBSCRIBE, EVENTFD, RING, REGION, SECTION, PEER, FORMAT };
 
 static int some_eventfd;
 
@@ -56,6 +59,36 @@ static void fill_ring(void *argument)
 	ring->vector = 0;
 }
 
+static void fill_region(void *argument)
+{
+	struct ivshmem_ioc_region *region = argument;
+
+	region->size = sizeof(*region);
+}
+
+static void fill_section(void *argument)
+{
+	struct ivshmem_ioc_section *section = argument;
+
+	section->size = sizeof(*section);
+}
+
+static void fill_peer(void *argument)
+{
+	struct ivshmem_ioc_peer *peer = argument;
+
+	peer->size = sizeof(*peer);
+}
+
+/* An unformatted region stays so. */
+static void fill_format(void *argument)
+{
+	struct ivshmem_ioc_format *format = argument;
+
+	format->size = sizeof(*format);
+	format->flags = IVSHMEM_FORMAT_ERASE;
+}
+
 #define FIELD(type, field)						\
 	{ offsetof(struct type, field),					\
 	  offsetof(struct type, field) + sizeof(((struct type *)0)->field) }
@@ -65,22 +98,41 @@ _Static_assert(sizeof(struct ivshmem_ioc_info) == 40, "info");
 _Static_assert(sizeof(struct ivshmem_ioc_subscribe) == 40, "subscribe");
 _Static_assert(sizeof(struct ivshmem_ioc_eventfd) == 16, "eventfd");
 _Static_assert(sizeof(struct ivshmem_ioc_ring) == 16, "ring");
+_Static_assert(sizeof(struct ivshmem_ioc_region) == 88, "region");
+_Static_assert(sizeof(struct ivshmem_ioc_section) == 88, "section");
+_Static_assert(sizeof(struct ivshmem_ioc_peer) == 88, "peer");
+_Static_assert(sizeof(struct ivshmem_ioc_format) == 24, "format");
 _Static_assert(sizeof(struct ivshmem_event_record) == 16, "event record");
 
 static const struct command commands[] = {
 	[INFO] = { "IVSHMEM_IOC_INFO", IVSHMEM_IOC_INFO,
-	  sizeof(struct ivshmem_ioc_info), O_RDONLY, fill_info,
+	  sizeof(struct ivshmem_ioc_info), O_RDONLY, fill_info, 0,
 	  { FIELD(ivshmem_ioc_info, flags),
 	    FIELD(ivshmem_ioc_info, reserved) } },
 	[SUBSCRIBE] = { "IVSHMEM_IOC_SUBSCRIBE", IVSHMEM_IOC_SUBSCRIBE,
-	  sizeof(struct ivshmem_ioc_subscribe), O_RDONLY, fill_subscribe,
+	  sizeof(struct ivshmem_ioc_subscribe), O_RDONLY, fill_subscribe, 0,
 	  { FIELD(ivshmem_ioc_subscribe, flags) } },
 	[EVENTFD] = { "IVSHMEM_IOC_EVENTFD", IVSHMEM_IOC_EVENTFD,
-	  sizeof(struct ivshmem_ioc_eventfd), O_RDONLY, fill_eventfd,
+	  sizeof(struct ivshmem_ioc_eventfd), O_RDONLY, fill_eventfd, 0,
 	  { FIELD(ivshmem_ioc_eventfd, flags) } },
 	[RING] = { "IVSHMEM_IOC_RING", IVSHMEM_IOC_RING,
-	  sizeof(struct ivshmem_ioc_ring), O_RDWR, fill_ring,
+	  sizeof(struct ivshmem_ioc_ring), O_RDWR, fill_ring, 0,
 	  { FIELD(ivshmem_ioc_ring, flags) } },
+	[REGION] = { "IVSHMEM_IOC_REGION", IVSHMEM_IOC_REGION,
+	  sizeof(struct ivshmem_ioc_region), O_RDONLY, fill_region, 0,
+	  { FIELD(ivshmem_ioc_region, flags) } },
+	[SECTION] = { "IVSHMEM_IOC_SECTION", IVSHMEM_IOC_SECTION,
+	  sizeof(struct ivshmem_ioc_section), O_RDONLY, fill_section, ENOENT,
+	  { FIELD(ivshmem_ioc_section, flags) } },
+	[PEER] = { "IVSHMEM_IOC_PEER", IVSHMEM_IOC_PEER,
+	  sizeof(struct ivshmem_ioc_peer), O_RDONLY, fill_peer, ENOENT,
+	  { FIELD(ivshmem_ioc_peer, flags),
+	    FIELD(ivshmem_ioc_peer, reserved) } },
+	/* the lowest byte of the flags has some that are known */
+	[FORMAT] = { "IVSHMEM_IOC_FORMAT", IVSHMEM_IOC_FORMAT,
+	  sizeof(struct ivshmem_ioc_format), O_RDWR, fill_format, 0,
+	  { { 5, 8 }, { offsetof(struct ivshmem_ioc_format, error),
+			sizeof(struct ivshmem_ioc_format) } } },
 };
 
 /* Large enough for the largest size that a test claims. */
@@ -100,14 +152,6 @@ static void fill_argument(const struct command *c, uint32_t size)
 	argument.size = size;
 }
 
-static void expect_success(const struct command *c, int fd, const char *what,
-			   unsigned long value)
-{
-	if (ioctl(fd, c->number, &argument))
-		fail_msg("%s: %s %lu: %s", c->name, what, value,
-			 strerrorname_np(errno));
-}
-
 static void expect_failure(const struct command *c, int fd, int expected,
 			   const char *what, unsigned long value)
 {
@@ -118,6 +162,17 @@ static void expect_failure(const struct command *c, int fd, int expected,
 	fail_msg("%s: %s %lu: returned %d (%s), expected %s", c->name, what,
 		 value, result, result < 0 ? strerrorname_np(errno) : "ok",
 		 strerrorname_np(expected));
+}
+
+/* The argument is accepted, whatever comes of it. */
+static void expect_success(const struct command *c, int fd, const char *what,
+			   unsigned long value)
+{
+	if (c->answer)
+		expect_failure(c, fd, c->answer, what, value);
+	else if (ioctl(fd, c->number, &argument))
+		fail_msg("%s: %s %lu: %s", c->name, what, value,
+			 strerrorname_np(errno));
 }
 
 /* EINVAL (size too small). */
@@ -261,7 +316,10 @@ static void test_half_mapped(void **state)
 	}
 	at = pages + page_size - c->size;
 	memcpy(at, &argument, c->size);
-	assert_int_equal(ioctl(fd, c->number, at), 0);
+	if (c->answer)
+		assert_fails(ioctl(fd, c->number, at), c->answer);
+	else
+		assert_int_equal(ioctl(fd, c->number, at), 0);
 
 	munmap(pages, page_size);
 	close(fd);
@@ -385,7 +443,7 @@ static void test_other_magics(void **state)
 	for (magic = 1; magic < 256; magic++) {
 		if (magic == IVSHMEM_IOC_MAGIC)
 			continue;
-		for (nr = 0; nr < 4; nr++)
+		for (nr = 0; nr < ARRAY_SIZE(commands); nr++)
 			assert_fails(ioctl(fd, _IO(magic, nr), &argument),
 				     ENOTTY);
 	}
@@ -421,42 +479,29 @@ static void test_no_file_position(void **state)
 #define PER_COMMAND(test, c)						\
 	{ #test " " #c, test, NULL, NULL, (void *)&commands[c] }
 
+/* All tests of any command, for one */
+#define ALL_TESTS(c)							\
+	PER_COMMAND(test_size_too_small, c),				\
+	PER_COMMAND(test_zero_tail, c),					\
+	PER_COMMAND(test_dirty_tail, c),				\
+	PER_COMMAND(test_beyond_the_size, c),				\
+	PER_COMMAND(test_size_beyond_page, c),				\
+	PER_COMMAND(test_reserved_bytes, c),				\
+	PER_COMMAND(test_wild_pointers, c),				\
+	PER_COMMAND(test_half_mapped, c)
+
 static const struct CMUnitTest doorbell_tests[] = {
-	PER_COMMAND(test_size_too_small, SUBSCRIBE),
-	PER_COMMAND(test_size_too_small, EVENTFD),
-	PER_COMMAND(test_size_too_small, RING),
-	PER_COMMAND(test_zero_tail, SUBSCRIBE),
-	PER_COMMAND(test_zero_tail, EVENTFD),
-	PER_COMMAND(test_zero_tail, RING),
-	PER_COMMAND(test_dirty_tail, SUBSCRIBE),
-	PER_COMMAND(test_dirty_tail, EVENTFD),
-	PER_COMMAND(test_dirty_tail, RING),
-	PER_COMMAND(test_beyond_the_size, SUBSCRIBE),
-	PER_COMMAND(test_beyond_the_size, EVENTFD),
-	PER_COMMAND(test_beyond_the_size, RING),
-	PER_COMMAND(test_size_beyond_page, SUBSCRIBE),
-	PER_COMMAND(test_size_beyond_page, EVENTFD),
-	PER_COMMAND(test_size_beyond_page, RING),
-	PER_COMMAND(test_reserved_bytes, SUBSCRIBE),
-	PER_COMMAND(test_reserved_bytes, EVENTFD),
-	PER_COMMAND(test_reserved_bytes, RING),
-	PER_COMMAND(test_wild_pointers, SUBSCRIBE),
-	PER_COMMAND(test_wild_pointers, EVENTFD),
-	PER_COMMAND(test_wild_pointers, RING),
-	PER_COMMAND(test_half_mapped, SUBSCRIBE),
-	PER_COMMAND(test_half_mapped, EVENTFD),
-	PER_COMMAND(test_half_mapped, RING),
+	ALL_TESTS(SUBSCRIBE),
+	ALL_TESTS(EVENTFD),
+	ALL_TESTS(RING),
 };
 
 static const struct CMUnitTest tests[] = {
-	PER_COMMAND(test_size_too_small, INFO),
-	PER_COMMAND(test_zero_tail, INFO),
-	PER_COMMAND(test_dirty_tail, INFO),
-	PER_COMMAND(test_beyond_the_size, INFO),
-	PER_COMMAND(test_size_beyond_page, INFO),
-	PER_COMMAND(test_reserved_bytes, INFO),
-	PER_COMMAND(test_wild_pointers, INFO),
-	PER_COMMAND(test_half_mapped, INFO),
+	ALL_TESTS(INFO),
+	ALL_TESTS(REGION),
+	ALL_TESTS(SECTION),
+	ALL_TESTS(PEER),
+	ALL_TESTS(FORMAT),
 	cmocka_unit_test(test_info_into_read_only_memory),
 	cmocka_unit_test(test_info_answer),
 	cmocka_unit_test(test_info_facts),

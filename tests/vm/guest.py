@@ -26,6 +26,8 @@ def program(name: str) -> Path:
 def node(vm: VM, address: str) -> str:
     """The device node of the PCI device at @address ("00:10.0")."""
     names = vm.run(f"ls /sys/bus/pci/devices/0000:{address}/ivshmem").stdout.split()
+    # others are those of sections
+    names = [name for name in names if "." not in name]
     assert len(names) == 1, f"{address}: {names}"
     return f"/dev/{names[0]}"
 

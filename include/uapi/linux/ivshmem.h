@@ -113,7 +113,8 @@
  * @size:        in: sizeof(struct ivshmem_ioc_info); out: the bytes that the
  *               kernel filled in
  * @flags:       in: 0; out: 0
- * @memory_size: out: size of the shared memory in bytes, a power of two
+ * @memory_size: out: size of the shared memory in bytes, a power of two; on the
+ *               node of a section that of the section, a multiple of 4096
  * @features:    out: IVSHMEM_FEATURE_*
  * @peer_id:     out: own id (IVPosition), 0 to 65535.  Without
  *               IVSHMEM_FEATURE_DOORBELL it is 0 and means nothing
@@ -228,7 +229,8 @@ struct ivshmem_ioc_ring {
  * @flags:      in: 0; out: 0
  * @changes:    out: grows with each change of the region or of a peer; what
  *              poll(2) reports as EPOLLPRI is behind this file with this call
- * @state:      out: IVSHMEM_REGION_*; what follows is 0 if unformatted
+ * @state:      out: IVSHMEM_REGION_*; what follows is 0 if unformatted, but for
+ *              @slot
  * @error:      out: why it was refused, enum ivregion_error; else 0
  * @failed:     out: the section that was the reason
  * @major:      out: version of the format
@@ -239,8 +241,9 @@ struct ivshmem_ioc_ring {
  * @attributes: out: IVSHMEM_REGION_READ_ONLY
  * @instance:   out: another number each time that the region is formatted
  * @slots:      out: places for peers
- * @slot:       out: own place, or IVSHMEM_NO_SLOT
- * @epoch:      out: own epoch in the directory of peers; 0 if not in it
+ * @slot:       out: own place, or IVSHMEM_NO_SLOT: this kernel is no peer
+ * @epoch:      out: own epoch in the directory of peers; 0 if not in it, as for
+ *              some time after somebody else has written there
  * @sections:   out: how many
  * @uuid:       out: of the region
  *
@@ -361,10 +364,15 @@ struct ivshmem_ioc_peer {
  * new one when the call returns; other peers follow within a second.  With
  * IVSHMEM_FORMAT_FORCE the call gives those who are there two seconds to leave.
  *
- * Errors: the common ones; EINVAL (also: @error says what), EPERM (the region is
- * formatted, or refused, and the caller lacks CAP_SYS_ADMIN), EBUSY (peers, this
- * kernel aside, are there, and IVSHMEM_FORMAT_FORCE is not given), EBADF (file
- * not open for writing), EOPNOTSUPP (the node of a section), EINTR, ENOMEM.
+ * Peers that are silent are there, too; for those of whom nothing is known yet
+ * the call waits until their hearts must have beaten, 1.5 seconds.
+ *
+ * Errors: the common ones; EINVAL (also: @error says what; or the instance is
+ * that of the present format), EPERM (the region is formatted, or refused, and
+ * the file was opened without CAP_SYS_ADMIN), EBUSY (peers, this kernel aside,
+ * are there, and IVSHMEM_FORMAT_FORCE is not given), EBADF (file not open for
+ * writing), EOPNOTSUPP (the node of a section), EINTR (the region may be left
+ * unformatted), ENOMEM.
  */
 struct ivshmem_ioc_format {
 	__u32 size;
