@@ -20,6 +20,20 @@ struct ivshmem_backend_ops {
 	int (*wait)(struct ivshmem *ivs, struct ivshmem_event *events,
 		    unsigned int max, int timeout_ms);
 	int (*fd)(struct ivshmem *ivs);
+	/* Of the region; what they fill in was set to 0 before. */
+	int (*get_region)(struct ivshmem *ivs, struct ivshmem_region *region);
+	int (*get_section)(struct ivshmem *ivs, uint32_t index,
+			   struct ivshmem_section *section);
+	/* Where in what the handle maps a section begins, or -ENXIO */
+	int (*section_offset)(struct ivshmem *ivs,
+			      const struct ivshmem_section *section,
+			      uint64_t *offset);
+	int (*get_peer)(struct ivshmem *ivs, uint32_t slot,
+			struct ivshmem_peer *peer);
+	int (*wait_change)(struct ivshmem *ivs, uint64_t *changes,
+			   int timeout_ms);
+	int (*join)(struct ivshmem *ivs, const char *name);
+	int (*leave)(struct ivshmem *ivs);
 };
 
 /**
@@ -46,6 +60,14 @@ int ivshmem_server_open(const char *path, unsigned int flags,
 
 /** ivshmem_memory_init() - take in @fd of @size bytes as the shared memory */
 void ivshmem_memory_init(struct ivshmem *ivs, int fd, uint64_t size);
+
+/**
+ * ivshmem_map_range() - map what was checked to lie in the memory
+ *
+ * Unlike with ivshmem_map(), @offset and @length are multiples of nothing.
+ */
+int ivshmem_map_range(struct ivshmem *ivs, uint64_t offset, size_t length,
+		      int prot, void **addr);
 
 /* Deadlines: milliseconds of CLOCK_MONOTONIC; a negative one never comes. */
 int64_t ivshmem_deadline(int timeout_ms);

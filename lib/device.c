@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "backend.h"
+#include "device.h"
 
 struct device {
 	struct ivshmem ivs;
@@ -148,6 +148,13 @@ static const struct ivshmem_backend_ops device_ops = {
 	.subscribe = device_subscribe,
 	.wait = device_wait,
 	.fd = device_fd,
+	.get_region = ivshmem_device_get_region,
+	.get_section = ivshmem_device_get_section,
+	.section_offset = ivshmem_device_section_offset,
+	.get_peer = ivshmem_device_get_peer,
+	.wait_change = ivshmem_device_wait_change,
+	.join = ivshmem_device_join,
+	.leave = ivshmem_device_leave,
 };
 
 static int open_node(const char *path, unsigned int flags)

@@ -67,11 +67,26 @@ static int map_widened(struct ivshmem *ivs, uint64_t offset, size_t length,
 	return 0;
 }
 
+int ivshmem_map_range(struct ivshmem *ivs, uint64_t offset, size_t length,
+		      int prot, void **addr)
+{
+	uint64_t system_page = (uint64_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	if (ivs->page_size > system_page || offset % system_page)
+		return map_widened(ivs, offset, length, prot, addr);
+	p = mmap(NULL, length, prot, MAP_SHARED, ivs->memory_fd,
+		 (off_t)offset);
+	if (p == MAP_FAILED)
+		return -errno;
+	*addr = p;
+	return 0;
+}
+
 int ivshmem_map(struct ivshmem *ivs, uint64_t offset, size_t length, int prot,
 		void **addr)
 {
 	uint64_t system_page = (uint64_t)sysconf(_SC_PAGESIZE);
-	void *p;
 
 	if (!ivs || !addr)
 		return -EINVAL;
@@ -86,14 +101,7 @@ int ivshmem_map(struct ivshmem *ivs, uint64_t offset, size_t length, int prot,
 	if ((prot & PROT_WRITE) && (ivs->flags & IVSHMEM_RDONLY))
 		return -EACCES;
 
-	if (ivs->page_size > system_page)
-		return map_widened(ivs, offset, length, prot, addr);
-	p = mmap(NULL, length, prot, MAP_SHARED, ivs->memory_fd,
-		 (off_t)offset);
-	if (p == MAP_FAILED)
-		return -errno;
-	*addr = p;
-	return 0;
+	return ivshmem_map_range(ivs, offset, length, prot, addr);
 }
 
 static struct widened *take_widened(void *addr)

@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "backend.h"
+#include "region.h"
 #include "stream.h"
 
 #define PROTOCOL_VERSION	0
@@ -74,6 +74,8 @@ struct server {
 	unsigned int most_vectors;	/* of any other peer */
 	uint64_t subscribed[4];
 	struct peer *peers;		/* LIBIVSHMEM_MAX_PEERS of them */
+	/* Has a lock of its own, which is taken before this one. */
+	struct host_region region;
 };
 
 static struct server *to_server(struct ivshmem *ivs)
@@ -84,6 +86,28 @@ static struct server *to_server(struct ivshmem *ivs)
 static struct peer *own(struct server *srv)
 {
 	return &srv->peers[srv->peer_id];
+}
+
+struct host_region *ivshmem_server_region(struct ivshmem *ivs)
+{
+	return &to_server(ivs)->region;
+}
+
+uint32_t ivshmem_server_id(struct ivshmem *ivs)
+{
+	/* It does not change after the handshake. */
+	return to_server(ivs)->peer_id;
+}
+
+int ivshmem_server_control(struct ivshmem *ivs)
+{
+	struct server *srv = to_server(ivs);
+	int fd;
+
+	pthread_mutex_lock(&srv->lock);
+	fd = own(srv)->vectors ? own(srv)->eventfds[0] : -1;
+	pthread_mutex_unlock(&srv->lock);
+	return fd;
 }
 
 static bool in_set(const uint64_t set[4], unsigned int vector)
@@ -339,6 +363,7 @@ static void server_close(struct ivshmem *ivs)
 	struct server *srv = to_server(ivs);
 	uint32_t id;
 
+	ivshmem_host_close(ivs);
 	ivshmem_stream_close(&srv->stream);
 	for (id = 0; srv->peers && id < LIBIVSHMEM_MAX_PEERS; id++)
 		if (srv->peers[id].vectors)
@@ -479,6 +504,9 @@ static int collect(struct server *srv, struct ivshmem_event *events,
 			events[found].vector = vector;
 			events[found].count = (uint64_t)count;
 			found++;
+			/* It was for those, too, who wait for changes. */
+			if (!vector)
+				ivshmem_host_nudge(&srv->region);
 		} else if (count < 0) {
 			/* It was no eventfd: never to be seen again. */
 			unwatch(srv, own(srv)->eventfds[vector]);
@@ -536,6 +564,13 @@ static const struct ivshmem_backend_ops server_ops = {
 	.subscribe = server_subscribe,
 	.wait = server_wait,
 	.fd = server_fd,
+	.get_region = ivshmem_host_get_region,
+	.get_section = ivshmem_host_get_section,
+	.section_offset = ivshmem_host_section_offset,
+	.get_peer = ivshmem_host_get_peer,
+	.wait_change = ivshmem_host_wait_change,
+	.join = ivshmem_host_join,
+	.leave = ivshmem_host_leave,
 };
 
 static int connect_socket(const char *path)
@@ -569,6 +604,7 @@ int ivshmem_server_open(const char *path, unsigned int flags,
 	if (!srv)
 		return -ENOMEM;
 	pthread_mutex_init(&srv->lock, NULL);
+	ivshmem_host_init(&srv->region);
 	srv->ivs.ops = &server_ops;
 	srv->ivs.flags = flags;
 	srv->ivs.memory_fd = -1;

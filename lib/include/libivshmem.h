@@ -194,6 +194,254 @@ LIBIVSHMEM_API int ivshmem_wait(struct ivshmem *ivs,
  */
 LIBIVSHMEM_API int ivshmem_fd(struct ivshmem *ivs);
 
+/*
+ * The region: a formatted memory has sections, and a directory of the peers
+ * that are there.  The calls below ask for them.  In a guest the driver answers
+ * and takes part as a peer by itself; on the host the library looks into the
+ * memory itself, and takes part once it is told to by ivshmem_join().
+ *
+ * Whoever can write to the memory can change what they say; it is checked, and
+ * nothing that is wrong is reported as right, but a peer can lie about itself.
+ *
+ * On the host an access to memory that somebody made smaller raises SIGBUS, in
+ * these calls, too.  Servers that seal it, as ivshmemd does with a memfd, make
+ * that impossible; with memory=file: any peer can do it.
+ *
+ * Errors of all of them: -EINVAL (argument), -ENODEV (the device is gone),
+ * -EOPNOTSUPP (the driver is older than the format), and on the host what
+ * mmap(2) says, -ENOMEM or -EMFILE.
+ */
+
+enum ivshmem_region_state {
+	IVSHMEM_UNFORMATTED = 0, /**< all of the memory belongs to programs */
+	IVSHMEM_ATTACHED = 1,	 /**< formatted, and understood */
+	IVSHMEM_REFUSED = 2,	 /**< formatted, but error says why not used */
+};
+
+/** &struct ivshmem_region.slot: the caller has none. */
+#define LIBIVSHMEM_NO_SLOT (-1)
+
+/**
+ * struct ivshmem_region - how the memory is formatted
+ * @state:     enum ivshmem_region_state; but for @reason and @changes all that
+ *             follows is 0 if unformatted
+ * @error:     why it was refused, enum ivregion_error of ivshmem/wire.h, or 0
+ * @reason:    the same for people, without a full stop; never NULL, static
+ * @failed:    index of the section that is the reason
+ * @major:     version of the format
+ * @minor:     likewise
+ * @compat:    features that may be ignored
+ * @ro_compat: features without which nothing may be written
+ * @incompat:  features without which nothing can be read
+ * @read_only: 1 if nothing may be written, for want of a feature, else 0
+ * @instance:  another number each time that the memory is formatted
+ * @uuid:      names the region for people and programs
+ * @slots:     places for peers, 2 to 64; 0 unless attached
+ * @sections:  how many, 0 to 32; 0 unless attached
+ * @slot:      the caller's place, its peer id; LIBIVSHMEM_NO_SLOT if the id
+ *             is beyond @slots, or unless attached
+ * @epoch:     the caller's in the directory; 0 if it has not joined
+ * @changes:   grows with each change of the region or of a peer
+ */
+struct ivshmem_region {
+	uint32_t state;
+	uint32_t error;
+	const char *reason;
+	uint32_t failed;
+	uint32_t major;
+	uint32_t minor;
+	uint32_t compat;
+	uint32_t ro_compat;
+	uint32_t incompat;
+	uint32_t read_only;
+	uint32_t instance;
+	uint8_t uuid[16];
+	uint32_t slots;
+	uint32_t sections;
+	int32_t slot;
+	uint32_t epoch;
+	uint64_t changes;
+};
+
+/**
+ * ivshmem_get_region() - how the memory is formatted now
+ * @ivs:    the handle
+ * @region: filled in
+ *
+ * Return: 0, or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_get_region(struct ivshmem *ivs,
+				      struct ivshmem_region *region);
+
+/** What a section is for. */
+enum ivshmem_section_type {
+	IVSHMEM_RAW = 1, /**< programs */
+	IVSHMEM_NET = 2, /**< an Ethernet segment */
+	IVSHMEM_BLK = 3, /**< a disk */
+};
+
+/**
+ * struct ivshmem_section - a section of the region
+ * @index:     which
+ * @type:      enum ivshmem_section_type, or another in a newer format
+ * @vector:    the receiver's vector for its kicks, 0 to 255
+ * @queues:    pairs of rings in each of its links, 1 to 16
+ * @ring_size: of the data of each ring, in bytes; 0 if it has no links
+ * @usable:    1 if its type and features are known, else 0
+ * @offset:    where it begins in the region, in bytes
+ * @size:      in bytes
+ * @name:      letters, digits, "-", "_" and "."
+ */
+struct ivshmem_section {
+	uint32_t index;
+	uint32_t type;
+	uint32_t vector;
+	uint32_t queues;
+	uint32_t ring_size;
+	uint32_t usable;
+	uint64_t offset;
+	uint64_t size;
+	char name[33];
+};
+
+/**
+ * ivshmem_get_section() - a section by its index
+ * @ivs:     the handle
+ * @index:   0 to &struct ivshmem_region.sections - 1
+ * @section: filled in
+ *
+ * Return: 0; -ENOENT (no such section, or the region is not attached).
+ */
+LIBIVSHMEM_API int ivshmem_get_section(struct ivshmem *ivs, uint32_t index,
+				       struct ivshmem_section *section);
+
+/**
+ * ivshmem_find_section() - a section by its name
+ * @ivs:     the handle
+ * @name:    the name
+ * @section: filled in
+ *
+ * Return: 0; -ENOENT (no such section, or the region is not attached).
+ */
+LIBIVSHMEM_API int ivshmem_find_section(struct ivshmem *ivs, const char *name,
+					struct ivshmem_section *section);
+
+/**
+ * ivshmem_map_section() - map all of a section
+ * @ivs:     the handle; it may also be that of the section's own device node
+ * @section: as another call has filled it in
+ * @prot:    PROT_READ, or PROT_READ | PROT_WRITE
+ * @addr:    where it is mapped; to be undone by ivshmem_unmap() with
+ *           &struct ivshmem_section.size
+ *
+ * Unlike with ivshmem_map(), whose offsets count from the start of what the
+ * node is for, it does not matter which node the handle is of.
+ *
+ * Once the region is formatted anew the mapping means nothing any more.  In a
+ * guest an access may then raise SIGBUS.
+ *
+ * Return: 0; -ESTALE (there is no such section any more), -ENXIO (the device
+ * node of another section), -EROFS (to be writable, but the region's features
+ * allow only to read), or as ivshmem_map().
+ */
+LIBIVSHMEM_API int ivshmem_map_section(struct ivshmem *ivs,
+				       const struct ivshmem_section *section,
+				       int prot, void **addr);
+
+enum ivshmem_peer_state {
+	IVSHMEM_ABSENT = 0, /**< nobody, or not known to be alive yet */
+	IVSHMEM_ALIVE = 1,
+	IVSHMEM_SILENT = 2, /**< its heartbeat stands still */
+};
+
+/**
+ * struct ivshmem_peer - who is in a slot
+ * @slot:       which; where there are doorbells also the peer id
+ * @state:      enum ivshmem_peer_state
+ * @epoch:      another number each time that it joins; 0 if it has left
+ * @generation: the server's count of those who connected to the slot; 0 where
+ *              no server keeps it
+ * @vectors:    on how many it can be rung, 0 to 256, by its own word
+ * @features:   what it can do; no bit is defined yet
+ * @joins:      times that it was seen to join or to return
+ * @name:       printable ASCII, by its own word; of the last one if absent
+ */
+struct ivshmem_peer {
+	uint32_t slot;
+	uint32_t state;
+	uint32_t epoch;
+	uint32_t generation;
+	uint32_t vectors;
+	uint32_t features;
+	uint32_t joins;
+	char name[41];
+};
+
+/**
+ * ivshmem_get_peer() - who is in a slot
+ * @ivs:  the handle
+ * @slot: 0 to &struct ivshmem_region.slots - 1; one's own, too
+ * @peer: filled in
+ *
+ * On the host, where no server tells who is connected, a peer is taken for
+ * alive once its heartbeat was seen to move, which needs two looks of this
+ * handle at least half a second apart; ivshmem_wait_change() looks meanwhile.
+ *
+ * Return: 0; -ENOENT (no such slot, or the region is not attached).
+ */
+LIBIVSHMEM_API int ivshmem_get_peer(struct ivshmem *ivs, uint32_t slot,
+				    struct ivshmem_peer *peer);
+
+/**
+ * ivshmem_wait_change() - wait until the region or a peer has changed
+ * @ivs:        the handle
+ * @changes:    in: what is known, &struct ivshmem_region.changes of an earlier
+ *              call, or 0; out: the present count
+ * @timeout_ms: how long to wait; 0 only looks, -1 waits for ever
+ *
+ * Doorbells are not consumed, and several threads may wait at once.  On the
+ * host it looks twice a second, and whenever the caller's vector 0 is rung.
+ *
+ * Return: 1 if there was a change, 0 when the time ran out; -EINTR.
+ */
+LIBIVSHMEM_API int ivshmem_wait_change(struct ivshmem *ivs, uint64_t *changes,
+				       int timeout_ms);
+
+/**
+ * ivshmem_join() - take part as a peer, for others to see
+ * @ivs:  the handle
+ * @name: for others to print, cut after 40 characters; what is not printable
+ *        ASCII becomes "?"; NULL for the host's name.  Not used in a guest
+ *
+ * In a guest the driver is the peer, and this only tells whether it has a slot.
+ *
+ * On the host it writes the caller's line in the directory, and starts a thread
+ * that shows twice a second that the process lives.  All signals are blocked in
+ * the thread.  If the region is formatted anew, being a peer ends by itself:
+ * ivshmem_wait_change() tells, &struct ivshmem_region.epoch is 0, and one can
+ * join again.
+ *
+ * After fork(2) the parent stays the peer.  The child has no such thread and
+ * must not use the handle, but may close it.
+ *
+ * Return: 0; -EALREADY (has joined), -ENODATA (unformatted), -EPROTO (the
+ * region was refused), -EROFS (its features allow only to read), -ENXIO (the
+ * own peer id is beyond the slots of the region), -EBADF (opened with
+ * IVSHMEM_RDONLY), -EAGAIN (no thread can be had).
+ */
+LIBIVSHMEM_API int ivshmem_join(struct ivshmem *ivs, const char *name);
+
+/**
+ * ivshmem_leave() - take part no longer
+ * @ivs: the handle
+ *
+ * ivshmem_close() does it, too.  In a guest it does nothing: the driver stays.
+ *
+ * Return: 0; -ENOTCONN (has not joined), -ESTALE (the region was formatted
+ * anew since, so that there was nothing to leave).
+ */
+LIBIVSHMEM_API int ivshmem_leave(struct ivshmem *ivs);
+
 /** ivshmem_version() - version of the library that runs, "0.1.0". */
 LIBIVSHMEM_API const char *ivshmem_version(void);
 

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The parts of the backend for guests.  The driver is asked through the
+ * descriptor that is also mapped, &struct ivshmem.memory_fd.
+ */
+#ifndef IVSHMEM_DEVICE_H
+#define IVSHMEM_DEVICE_H
+
+#include "backend.h"
+
+/* device_region.c: as the calls of libivshmem.h with these names */
+
+int ivshmem_device_get_region(struct ivshmem *ivs, struct ivshmem_region *out);
+int ivshmem_device_get_section(struct ivshmem *ivs, uint32_t index,
+			       struct ivshmem_section *section);
+int ivshmem_device_get_peer(struct ivshmem *ivs, uint32_t slot,
+			    struct ivshmem_peer *peer);
+int ivshmem_device_wait_change(struct ivshmem *ivs, uint64_t *changes,
+			       int timeout_ms);
+int ivshmem_device_join(struct ivshmem *ivs, const char *name);
+int ivshmem_device_leave(struct ivshmem *ivs);
+
+/** ivshmem_device_section_offset() - where the node of the handle has it */
+int ivshmem_device_section_offset(struct ivshmem *ivs,
+				  const struct ivshmem_section *section,
+				  uint64_t *offset);
+
+#endif /* IVSHMEM_DEVICE_H */

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Takes part in the directory of peers, for processes on the host: the own
+ * line, and a thread that shows that the process lives.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "region.h"
+
+static void *beat(void *argument)
+{
+	struct ivshmem *ivs = argument;
+	struct host_region *host = ivshmem_server_region(ivs);
+	int64_t next = ivshmem_deadline(0);
+	struct ivregion_peer_line *line;
+	int left;
+
+	pthread_mutex_lock(&host->lock);
+	line = ivshmem_host_line(host, host->own_id);
+	while (!host->stop) {
+		ivshmem_host_look(host);
+		if (!host->joined)
+			break;
+		left = ivshmem_time_left(next);
+		if (!left) {
+			ivshmem_store32(&line->heartbeat, ++host->heartbeat);
+			left = IVPEER_BEAT_MS;
+			next = ivshmem_deadline(left);
+		}
+		pthread_mutex_unlock(&host->lock);
+		ivshmem_host_pause(host->thread_fd, left);
+		pthread_mutex_lock(&host->lock);
+	}
+	pthread_mutex_unlock(&host->lock);
+	return NULL;
+}
+
+static int start_thread(struct ivshmem *ivs, struct host_region *host)
+{
+	sigset_t all, before;
+	int ret;
+
+	host->thread_fd = ivshmem_host_watch(ivs);
+	if (host->thread_fd < 0)
+		return host->thread_fd;
+	host->stop = false;
+	host->process = getpid();
+	/* The signals of a program are for its own threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = pthread_create(&host->thread, NULL, beat, ivs);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (ret) {
+		close(host->thread_fd);
+		host->thread_fd = -1;
+		return -ret;
+	}
+	host->threaded = true;
+	return 0;
+}
+
+/* With the lock held, which is given up meanwhile. */
+static void end_thread(struct host_region *host)
+{
+	pthread_t thread = host->thread;
+
+	if (!host->threaded)
+		return;
+	host->threaded = false;
+	host->stop = true;
+	ivshmem_host_nudge(host);
+	pthread_mutex_unlock(&host->lock);
+	pthread_join(thread, NULL);
+	pthread_mutex_lock(&host->lock);
+	close(host->thread_fd);
+	host->thread_fd = -1;
+}
+
+static uint32_t random_word(void)
+{
+	uint32_t word = 0;
+
+	/* It fails before the kernel has entropy only; 0 is not taken. */
+	if (getrandom(&word, sizeof(word), 0) != sizeof(word))
+		word = ivshmem_clock() ^ (uint32_t)getpid() << 16;
+	return word;
+}
+
+static void make_name(char line[IVREGION_PEER_NAME], const char *name)
+{
+	char host[256] = "";
+	size_t i;
+
+	if (!name) {
+		/* Whatever does not end is cut below. */
+		gethostname(host, sizeof(host) - 1);
+		name = host;
+	}
+	memset(line, 0, IVREGION_PEER_NAME);
+	for (i = 0; i < IVREGION_PEER_NAME && name[i]; i++)
+		line[i] = name[i] > 0x20 && name[i] < 0x7f ? name[i] : '?';
+}
+
+static int may_join(const struct ivshmem *ivs, const struct host_region *host)
+{
+	if (host->joined)
+		return -EALREADY;
+	if (host->state == IVSHMEM_UNFORMATTED)
+		return -ENODATA;
+	if (host->state == IVSHMEM_REFUSED)
+		return -EPROTO;
+	if (host->region.read_only)
+		return -EROFS;
+	if (ivs->flags & IVSHMEM_RDONLY)
+		return -EBADF;
+	return host->own_id < host->region.slots ? 0 : -ENXIO;
+}
+
+static void write_line(struct host_region *host, uint32_t vectors,
+		       const char *name)
+{
+	struct ivregion_peer_line *line = ivshmem_host_line(host, host->own_id);
+	uint32_t before = ivshmem_load32(&line->epoch);
+	char text[IVREGION_PEER_NAME];
+	uint32_t epoch;
+
+	make_name(text, name);
+	/* Neither of whoever had the slot before, nor our own last one. */
+	do {
+		epoch = ivpeer_fresh_epoch(random_word(), before);
+	} while (epoch == host->epoch);
+	host->epoch = epoch;
+	host->heartbeat = 0;
+	host->joined = true;
+	host->lost = false;
+	ivpeer_join(line, epoch, vectors, text);
+}
+
+static int join(struct ivshmem *ivs, struct host_region *host,
+		const char *name)
+{
+	struct ivshmem_info info;
+	int ret;
+
+	/* That of a region that is no more. */
+	if (!host->joined)
+		end_thread(host);
+	/* Also so that the own slot is known before it changes. */
+	ivshmem_host_look(host);
+	ret = may_join(ivs, host);
+	if (!ret)
+		ret = ivs->ops->get_info(ivs, &info);
+	if (ret)
+		return ret;
+	write_line(host, info.vectors, name);
+	ret = start_thread(ivs, host);
+	if (ret) {
+		host->joined = false;
+		ivpeer_leave(ivshmem_host_line(host, host->own_id));
+	}
+	ivshmem_host_look(host);
+	ivshmem_host_changed(host);
+	return ret;
+}
+
+int ivshmem_host_join(struct ivshmem *ivs, const char *name)
+{
+	struct host_region *host = ivshmem_server_region(ivs);
+	int ret;
+
+	pthread_mutex_lock(&host->member_lock);
+	ret = ivshmem_host_enter(ivs);
+	if (!ret) {
+		ret = join(ivs, host, name);
+		ivshmem_host_exit(ivs);
+	}
+	pthread_mutex_unlock(&host->member_lock);
+	if (!ret)
+		ivshmem_host_ring_all(ivs);
+	return ret;
+}
+
+void ivshmem_host_detach(struct host_region *host)
+{
+	const struct ivregion_superblock *superblock =
+		(const struct ivregion_superblock *)host->memory;
+
+	if (!host->joined)
+		return;
+	host->joined = false;
+	host->lost = true;
+	/* Who formats waits for it, and has not begun to write. */
+	if (!ivshmem_load32(&superblock->magic))
+		ivpeer_leave(ivshmem_host_line(host, host->own_id));
+}
+
+int ivshmem_host_leave(struct ivshmem *ivs)
+{
+	struct host_region *host = ivshmem_server_region(ivs);
+	bool left = false;
+	int ret = 0;
+
+	/* In a child of fork(2) the thread is not there, and the lock unsure. */
+	if (host->process && host->process != getpid())
+		return -ENOTCONN;
+	pthread_mutex_lock(&host->member_lock);
+	pthread_mutex_lock(&host->lock);
+	end_thread(host);
+	ivshmem_host_refresh(host);
+	if (host->joined) {
+		ivpeer_leave(ivshmem_host_line(host, host->own_id));
+		host->joined = false;
+		left = true;
+		ivshmem_host_look(host);
+		ivshmem_host_changed(host);
+	} else {
+		ret = host->lost ? -ESTALE : -ENOTCONN;
+		host->lost = false;
+	}
+	pthread_mutex_unlock(&host->lock);
+	pthread_mutex_unlock(&host->member_lock);
+	if (left)
+		ivshmem_host_ring_all(ivs);
+	return ret;
+}
