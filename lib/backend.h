@@ -11,6 +11,9 @@
 
 #include "libivshmem.h"
 
+struct ivregion;
+struct ivregion_superblock;
+
 struct ivshmem_backend_ops {
 	void (*close)(struct ivshmem *ivs);
 	int (*get_info)(struct ivshmem *ivs, struct ivshmem_info *info);
@@ -34,6 +37,11 @@ struct ivshmem_backend_ops {
 			   int timeout_ms);
 	int (*join)(struct ivshmem *ivs, const char *name);
 	int (*leave)(struct ivshmem *ivs);
+	/* Both NULL to erase; @flags is IVSHMEM_FORCE or 0. */
+	int (*format)(struct ivshmem *ivs,
+		      const struct ivregion_superblock *superblock,
+		      const struct ivregion *region, uint32_t flags,
+		      char *error, size_t error_size);
 };
 
 /**

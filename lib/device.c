@@ -155,6 +155,7 @@ static const struct ivshmem_backend_ops device_ops = {
 	.wait_change = ivshmem_device_wait_change,
 	.join = ivshmem_device_join,
 	.leave = ivshmem_device_leave,
+	.format = ivshmem_device_format,
 };
 
 static int open_node(const char *path, unsigned int flags)

@@ -20,6 +20,11 @@ int ivshmem_device_wait_change(struct ivshmem *ivs, uint64_t *changes,
 int ivshmem_device_join(struct ivshmem *ivs, const char *name);
 int ivshmem_device_leave(struct ivshmem *ivs);
 
+int ivshmem_device_format(struct ivshmem *ivs,
+			  const struct ivregion_superblock *superblock,
+			  const struct ivregion *region, uint32_t flags,
+			  char *error, size_t error_size);
+
 /** ivshmem_device_section_offset() - where the node of the handle has it */
 int ivshmem_device_section_offset(struct ivshmem *ivs,
 				  const struct ivshmem_section *section,

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/ivshmem.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -187,4 +188,48 @@ int ivshmem_device_leave(struct ivshmem *ivs)
 {
 	(void)ivs;
 	return 0;
+}
+
+static void explain(const struct ivshmem_ioc_format *answer, int ret,
+		    char *error, size_t size)
+{
+	switch (ret) {
+	case -EINVAL:
+		snprintf(error, size, "section %u: %s", answer->failed,
+			 ivregion_error_text(answer->error));
+		break;
+	case -EPERM:
+		snprintf(error, size, "the region is formatted already; only "
+			 "root may format it again");
+		break;
+	case -EBUSY:
+		snprintf(error, size, "peers are there");
+		break;
+	case -EOPNOTSUPP:
+		snprintf(error, size, "this is the node of a section, or the "
+			 "driver is older than the format");
+		break;
+	}
+}
+
+int ivshmem_device_format(struct ivshmem *ivs,
+			  const struct ivregion_superblock *superblock,
+			  const struct ivregion *region, uint32_t flags,
+			  char *error, size_t error_size)
+{
+	struct ivshmem_ioc_format arg = {
+		.size = sizeof(arg),
+		.superblock = (uintptr_t)superblock,
+	};
+	int ret;
+
+	(void)region;
+	if (flags & IVSHMEM_FORCE)
+		arg.flags |= IVSHMEM_FORMAT_FORCE;
+	if (!superblock)
+		arg.flags |= IVSHMEM_FORMAT_ERASE;
+	ret = ask(ivs, IVSHMEM_IOC_FORMAT, &arg);
+	if (ret)
+		explain(&arg, ret, error, error_size);
+	return ret;
 }

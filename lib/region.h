@@ -154,6 +154,13 @@ int ivshmem_host_leave(struct ivshmem *ivs);
 /** ivshmem_host_detach() - the region is another: be no peer any more */
 void ivshmem_host_detach(struct host_region *host);
 
+/* host_format.c */
+
+int ivshmem_host_format(struct ivshmem *ivs,
+			const struct ivregion_superblock *superblock,
+			const struct ivregion *region, uint32_t flags,
+			char *error, size_t error_size);
+
 /** ivshmem_clock() - milliseconds for ivpeer_look() */
 uint32_t ivshmem_clock(void);
 

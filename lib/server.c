@@ -571,6 +571,7 @@ static const struct ivshmem_backend_ops server_ops = {
 	.wait_change = ivshmem_host_wait_change,
 	.join = ivshmem_host_join,
 	.leave = ivshmem_host_leave,
+	.format = ivshmem_host_format,
 };
 
 static int connect_socket(const char *path)

@@ -442,6 +442,55 @@ LIBIVSHMEM_API int ivshmem_join(struct ivshmem *ivs, const char *name);
  */
 LIBIVSHMEM_API int ivshmem_leave(struct ivshmem *ivs);
 
+/** &struct ivshmem_format_options.flags: even if peers are there */
+#define IVSHMEM_FORCE (1U << 0)
+/** &struct ivshmem_format_options.flags: leave it unformatted */
+#define IVSHMEM_ERASE (1U << 1)
+
+/**
+ * struct ivshmem_format_options - how to format
+ * @flags:   IVSHMEM_FORCE, IVSHMEM_ERASE
+ * @slots:   places for peers, 2 to 64; 0: as many as before, or, if there is no
+ *           format yet, as the server has told of, or else 8
+ * @vectors: how many each peer has; 0: as many as the caller
+ */
+struct ivshmem_format_options {
+	uint32_t flags;
+	uint32_t slots;
+	uint32_t vectors;
+};
+
+/**
+ * ivshmem_format() - divide the memory into sections
+ * @ivs:         the handle
+ * @description: the sections in order, separated by commas:
+ *               TYPE[=NAME][:SIZE][:KEY=VALUE]..., or "auto"; NULL with
+ *               IVSHMEM_ERASE.  ivshmem(1) describes it
+ * @options:     NULL for the defaults
+ * @error:       set to a line for people about what went wrong, or to ""; may
+ *               be NULL
+ * @error_size:  of @error, in bytes; 256 are enough
+ *
+ * What lies in the sections stays, but for the words of links and rings.  A
+ * region that is formatted already keeps its UUID.
+ *
+ * Unless forced, it refuses a region in which peers other than the caller are,
+ * or which it does not understand.  To see whether they are it takes up to 1.5
+ * seconds where no server tells.  If it is forced, they get two seconds to
+ * leave; each notices by itself, and drivers attach to the new format.  A
+ * handle on the host that has joined is no peer any more afterwards.
+ *
+ * Return: 0; -EINVAL (description or options; @error says what), -ENOSPC (the
+ * sections do not fit), -EBUSY (peers are there, or the region is of another
+ * version), -EBADF (opened with IVSHMEM_RDONLY), -EAGAIN (somebody else
+ * formatted it at the same time), -EPERM (in a guest: the region is formatted
+ * already, and the caller lacks CAP_SYS_ADMIN), -EOPNOTSUPP (the device node of
+ * a section), -EINTR.
+ */
+LIBIVSHMEM_API int ivshmem_format(struct ivshmem *ivs, const char *description,
+				  const struct ivshmem_format_options *options,
+				  char *error, size_t error_size);
+
 /** ivshmem_version() - version of the library that runs, "0.1.0". */
 LIBIVSHMEM_API const char *ivshmem_version(void);
 
