@@ -144,7 +144,8 @@ def test_servers_of_the_host(serve, directory: Path):
     os.rename(good.socket, directory / 'good.sock')
     findings = examine(run_directory(directory), 1)
     assert verdicts(findings) == [('server', 'ok'), ('mapping', 'ok'),
-                                  ('interrupts', 'ok'), ('server', 'fail')]
+                                  ('interrupts', 'ok'), ('format', 'ok'),
+                                  ('server', 'fail')]
     assert findings[0]['subject'] == 'unix:/run/ivshmem/good.sock'
     assert 'start ivshmemd again' in findings[-1]['remedy']
 
@@ -182,10 +183,10 @@ def doctor(*arguments: Any, failures: int, **options: Any) -> list[dict]:
 def test_one_server(link: str):
     findings = doctor(link, failures=0)
     assert verdicts(findings) == [('server', 'ok'), ('mapping', 'ok'),
-                                  ('interrupts', 'ok')]
+                                  ('interrupts', 'ok'), ('format', 'ok')]
     assert 'rang itself on 4 vectors, all arrived' in findings[2]['text']
     text = run('doctor', link)
-    assert text.endswith('3 findings, 0 warnings, 0 failures\n')
+    assert text.endswith('4 findings, 0 warnings, 0 failures\n')
     assert text.startswith('OK    server')
 
 

@@ -19,7 +19,8 @@ def test_info(link: str):
     assert run_json('info', link) == {
         'address': link, 'kind': 'server', 'memory_size': SIZE,
         'cache_mode': 'wb', 'doorbell': True, 'peer_id': 0, 'vectors': 4,
-        'peers': [{'id': id, 'vectors': 4} for id in (1, 2, 3)]}
+        'peers': [{'id': id, 'vectors': 4} for id in (1, 2, 3)],
+        'region': {'state': 'unformatted'}}
     text = run('info', link)
     assert 'memory   1 MiB\n' in text
     assert 'own id   0\n' in text

@@ -9,13 +9,14 @@ import pytest
 from .program import program, run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ['list', 'info', 'ring', 'wait', 'dump', 'poke', 'ping', 'doctor']
+COMMANDS = ['list', 'info', 'format', 'peers', 'ring', 'wait', 'dump', 'poke',
+            'ping', 'doctor']
 MAN = (ROOT / 'Documentation/man/ivshmem.1').read_text().replace('\\-', '-')
 
 
 def options(command: str) -> set[str]:
     """The options that --help shows."""
-    return set(re.findall(r'^  (--[a-z]+)', run(command, '--help'), re.M))
+    return set(re.findall(r'^  (--[a-z-]+)', run(command, '--help'), re.M))
 
 
 def complete(line: str) -> list[str]:
@@ -63,6 +64,7 @@ def test_completion_of_commands():
     assert set(COMMANDS) < set(complete('ivshmem '))
     assert complete('ivshmem do') == ['doctor']
     assert set(complete('ivshmem help d')) == {'dump', 'doctor'}
+    assert complete('ivshmem fo') == ['format']
 
 
 def test_completion_of_devices(directory: Path):
@@ -89,6 +91,19 @@ def test_the_manual_is_well_formed():
     ('list', 'something'),
     ('list', '--nonsense'),
     ('info', 'a', 'b'),
+    ('format',),
+    ('format', 'unix:/x', 'auto', 'more'),
+    ('format', 'auto', '--peers', '1'),
+    ('format', 'auto', '--peers', '65'),
+    ('format', 'auto', '--vectors', '257'),
+    ('format', 'auto', '--size', '1M'),
+    ('format', 'auto', '--size', '0', '--dry-run'),
+    ('format', 'unix:/x', 'auto', '--size', '1M', '--dry-run'),
+    ('format', 'unix:/x', 'auto', '--erase'),
+    ('format', '--erase', '--dry-run'),
+    ('peers', 'a', 'b'),
+    ('peers', '--name', 'x'),
+    ('peers', '--join', '--name', ''),
     ('ring',),
     ('ring', '1'),
     ('ring', 'unix:/x', '65536', '0'),

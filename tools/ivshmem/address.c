@@ -32,7 +32,19 @@ static void list_type(const char *pattern, mode_t type, glob_t *found)
 
 void list_nodes(glob_t *nodes)
 {
+	size_t i, kept = 0;
+
 	list_type("/dev/ivshmem*", S_IFCHR, nodes);
+	/* Those of sections are /dev/ivshmemN.NAME. */
+	for (i = 0; i < nodes->gl_pathc; i++) {
+		if (strchr(nodes->gl_pathv[i], '.'))
+			free(nodes->gl_pathv[i]);
+		else
+			nodes->gl_pathv[kept++] = nodes->gl_pathv[i];
+	}
+	nodes->gl_pathc = kept;
+	if (nodes->gl_pathv)
+		nodes->gl_pathv[kept] = NULL;
 }
 
 void list_sockets(glob_t *sockets)

@@ -11,7 +11,7 @@
 
 #define SERVER_SOCKETS	"/run/ivshmem/*.sock"
 
-/** list_nodes() - the character devices /dev/ivshmem*; globfree() it */
+/** list_nodes() - devices /dev/ivshmemN, not of sections; globfree() it */
 void list_nodes(glob_t *nodes);
 /** list_sockets() - the sockets of running servers; globfree() it */
 void list_sockets(glob_t *sockets);

@@ -32,6 +32,8 @@ struct command {
 
 extern const struct command command_list;
 extern const struct command command_info;
+extern const struct command command_format;
+extern const struct command command_peers;
 extern const struct command command_ring;
 extern const struct command command_wait;
 extern const struct command command_dump;

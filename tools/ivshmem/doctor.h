@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "attach.h"
 #include "finding.h"
 #include "pci.h"
 
@@ -23,6 +24,9 @@ void examine_module(struct findings *findings, const char *file);
 
 /** examine_node() - a device node: there, permitted, cached, interrupting */
 void examine_node(struct findings *findings, const char *path);
+
+/** examine_region() - what the memory of an open device or link has */
+void examine_region(struct findings *findings, struct attachment *at);
 
 /** examine_socket() - a server's socket, by joining its link for a moment */
 void examine_socket(struct findings *findings, const char *path);

@@ -268,6 +268,7 @@ static void examine_inside(struct findings *findings, const char *check,
 	      "works; %s of memory", format_size(at.info.memory_size, size));
 	examine_cache(findings, &at);
 	examine_interrupts(findings, &at);
+	examine_region(findings, &at);
 	detach(&at);
 }
 

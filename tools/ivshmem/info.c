@@ -2,6 +2,7 @@
 /*
  * ivshmem info: what a device or link is, and who else is there.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "attach.h"
 #include "command.h"
 #include "output.h"
+#include "region.h"
 
 static void print_peers(struct attachment *at)
 {
@@ -28,10 +30,48 @@ static void print_peers(struct attachment *at)
 	printf("%s\n", *separator ? "" : "none");
 }
 
+static void print_region(const struct layout *layout)
+{
+	const struct ivshmem_region *region = &layout->region;
+	char text[160];
+
+	if (region->state == IVSHMEM_UNFORMATTED) {
+		printf("format   none; all of the memory belongs to programs\n");
+		return;
+	}
+	if (region->state == IVSHMEM_REFUSED) {
+		printf("format   refused: %s\n", refusal(region, text));
+		printf("remedy   %s\n", refusal_remedy(region));
+		return;
+	}
+	printf("format   version %" PRIu32 ".%" PRIu32 "%s\n", region->major,
+	       region->minor, region->read_only ? ", can only be read" : "");
+	printf("uuid     %s\n", format_uuid(region->uuid, text));
+	printf("slots    %" PRIu32 "\n", region->slots);
+	if (region->slot == LIBIVSHMEM_NO_SLOT)
+		printf("own slot none\n");
+	else
+		printf("own slot %" PRId32 "%s\n", region->slot,
+		       region->epoch ? "" : " (not joined)");
+	print_sections(layout);
+}
+
+/* NULL if the driver is older than the format. */
+static const struct layout *read_region(struct attachment *at,
+					struct layout *layout)
+{
+	int ret = layout_read(at->ivs, at->info.memory_size, layout);
+
+	if (ret && ret != -EOPNOTSUPP)
+		complain("%s: %s", at->address, region_error(ret));
+	return ret ? NULL : layout;
+}
+
 static void print_text(struct attachment *at)
 {
 	bool server = at->info.backend == IVSHMEM_BACKEND_SERVER;
 	const char *cache = cache_name(at->info.cache);
+	struct layout layout;
 	char size[32];
 
 	printf("address  %s\n", at->address);
@@ -40,15 +80,15 @@ static void print_text(struct attachment *at)
 	printf("cached   %s (%s)\n", cache, cache_meaning(cache));
 	if (!server)
 		printf("revision %" PRIu32 "\n", at->info.revision);
-	if (!at->info.doorbell) {
-		printf("doorbell no\n");
-		return;
+	printf("doorbell %s\n", at->info.doorbell ? "yes" : "no");
+	if (at->info.doorbell) {
+		printf("own id   %" PRIu32 "\n", at->info.peer_id);
+		printf("vectors  %" PRIu32 "\n", at->info.vectors);
+		if (server)
+			print_peers(at);
 	}
-	printf("doorbell yes\n");
-	printf("own id   %" PRIu32 "\n", at->info.peer_id);
-	printf("vectors  %" PRIu32 "\n", at->info.vectors);
-	if (server)
-		print_peers(at);
+	if (read_region(at, &layout))
+		print_region(&layout);
 }
 
 static struct json_object *list_peers(struct attachment *at)
@@ -74,6 +114,7 @@ static struct json_object *as_json(struct attachment *at)
 {
 	bool server = at->info.backend == IVSHMEM_BACKEND_SERVER;
 	struct json_object *object = json_object_new_object();
+	struct layout layout;
 
 	add_string(object, "address", at->address);
 	add_string(object, "kind", server ? "server" : "device");
@@ -89,6 +130,8 @@ static struct json_object *as_json(struct attachment *at)
 	add_number(object, "vectors", at->info.vectors);
 	if (server)
 		json_object_object_add(object, "peers", list_peers(at));
+	json_object_object_add(object, "region", read_region(at, &layout) ?
+			       layout_json(&layout) : NULL);
 	return object;
 }
 

@@ -14,6 +14,8 @@
 static const struct command *const commands[] = {
 	&command_list,
 	&command_info,
+	&command_format,
+	&command_peers,
 	&command_ring,
 	&command_wait,
 	&command_dump,
