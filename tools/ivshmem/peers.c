@@ -242,7 +242,7 @@ static int watch(struct attachment *at, const struct wish *wish,
 			continue;
 		ret = see(at, &now);
 		if (ret)
-			return ret == -EINTR ? 0 : ret;
+			return ret;
 		print_changes(wish, seen, &now);
 		*seen = now;
 		/* A region that was formatted anew is joined anew. */
@@ -292,6 +292,9 @@ static enum exit_code show_peers(const struct wish *wish)
 	ret = begin(&at, wish, &seen);
 	if (!ret && wish->watch)
 		ret = watch(&at, wish, &seen);
+	/* Ctrl-C is how it is meant to end. */
+	if (ret == -EINTR && wish->watch)
+		ret = 0;
 	if (ret && ret != -ECANCELED)
 		complain("%s: %s", at.address, region_error(ret));
 	detach(&at);
