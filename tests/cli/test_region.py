@@ -2,12 +2,14 @@
 """format, info, peers and doctor over a link, with peers that come and die."""
 import json
 import re
+import signal
 import struct
 import subprocess
 from typing import Any, Callable
 
 import pytest
 
+from .hostile import handshake
 from .peer import Peer
 from .program import BOUND, Running, program, run, run_json
 
@@ -199,8 +201,8 @@ def test_one_that_is_killed_and_comes_back(formatted: str, start):
     wait_event(watching, 'formatted')
     victim = start('peers', formatted, '--watch', '--join', '--name', 'victim')
     first = wait_event(watching, 'joined', slot=1)
-    victim.interrupt(9)
-    victim.end(-9)
+    victim.interrupt(signal.SIGKILL)
+    victim.end(-signal.SIGKILL)
     # Known by the server's word, before its heartbeat stands still for long.
     assert next_event(watching)['event'] == 'died'
     again = start('peers', formatted, '--watch', '--join', '--name', 'again')
@@ -293,10 +295,34 @@ def test_the_doctor_finds_a_peer_without_a_slot(formatted: str, join):
     assert run_json('info', formatted)['region']['slot'] is None
 
 
-def test_the_doctor_finds_a_silent_peer(formatted: str, start, join):
+def test_the_doctor_counts_other_peers(formatted: str, start):
     joined = start('peers', formatted, '--watch', '--join', '--json')
     wait_event(joined, 'joined', slot=0)
-    assert '1 other' in findings(formatted, 'peers')[0]['text']
+    assert findings(formatted, 'peers')[0]['text'] == '1 other'
+
+
+def test_the_doctor_misses_a_server_that_counts(hostile: Callable):
+    server = hostile(*handshake(MIB), stays=True)
+    run('format', server.address, 'raw', '--peers', 2)
+    finding = findings(server.address, 'directory')[0]
+    assert finding['verdict'] == 'warn'
+    assert 'ivshmemd' in finding['remedy']
+
+
+def test_the_server_counts_for_the_doctor(formatted: str):
+    assert findings(formatted, 'directory') == []
+
+
+def test_one_that_stands_still(formatted: str, start):
+    watching = start('peers', formatted, '--watch', '--json')
+    wait_event(watching, 'formatted')
+    frozen = start('peers', formatted, '--watch', '--join', '--name', 'cold')
+    epoch = wait_event(watching, 'joined', slot=1)['epoch']
+    frozen.interrupt(signal.SIGSTOP)
+    assert next_event(watching)['event'] == 'silent'
+    frozen.interrupt(signal.SIGCONT)
+    back = next_event(watching)
+    assert (back['event'], back['epoch']) == ('resumed', epoch)
 
 
 def test_nonsense_in_the_directory(formatted: str, join):
