@@ -27,7 +27,10 @@ struct ivshmem_backend_ops {
 	int (*get_region)(struct ivshmem *ivs, struct ivshmem_region *region);
 	int (*get_section)(struct ivshmem *ivs, uint32_t index,
 			   struct ivshmem_section *section);
-	/* Where in what the handle maps a section begins, or -ENXIO */
+	/*
+	 * Where in what the handle maps a section begins, or -ENXIO; NULL
+	 * stands for the region as a whole.
+	 */
 	int (*section_offset)(struct ivshmem *ivs,
 			      const struct ivshmem_section *section,
 			      uint64_t *offset);

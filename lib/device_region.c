@@ -111,9 +111,9 @@ int ivshmem_device_section_offset(struct ivshmem *ivs,
 		if (!(answer.attributes & IVSHMEM_SECTION_NODE))
 			continue;
 		*offset = 0;
-		return index == section->index ? 0 : -ENXIO;
+		return section && index == section->index ? 0 : -ENXIO;
 	}
-	*offset = section->offset;
+	*offset = section ? section->offset : 0;
 	return 0;
 }
 

@@ -3,6 +3,7 @@
  * Formats a region: makes the superblock, and has the backend write it.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "backend.h"
@@ -31,26 +32,24 @@ static uint32_t slots_of_link(struct ivshmem *ivs,
 
 static int make(struct ivshmem *ivs, const char *description,
 		const struct ivshmem_format_options *options,
+		const struct ivshmem_region *before,
 		struct ivregion_superblock *superblock,
 		struct ivregion *region, char *error, size_t error_size)
 {
 	struct ivshmem_layout_options layout = { 0 };
-	struct ivshmem_region before;
 	struct ivshmem_info info;
 	int ret;
 
 	ret = ivshmem_get_info(ivs, &info);
-	if (!ret)
-		ret = ivshmem_get_region(ivs, &before);
 	if (ret)
 		return ret;
 	layout.memory_size = ivs->memory_size;
 	layout.slots = options->slots;
 	layout.vectors = options->vectors ? options->vectors : info.vectors;
-	if (before.state == IVSHMEM_ATTACHED) {
-		layout.uuid = before.uuid;
+	if (before->state == IVSHMEM_ATTACHED) {
+		layout.uuid = before->uuid;
 		if (!layout.slots)
-			layout.slots = before.slots;
+			layout.slots = before->slots;
 	}
 	if (!layout.slots)
 		layout.slots = slots_of_link(ivs, &info);
@@ -58,16 +57,48 @@ static int make(struct ivshmem *ivs, const char *description,
 				   error, error_size);
 }
 
+static int format(struct ivshmem *ivs, const char *description,
+		  const struct ivshmem_format_options *options, char *error,
+		  size_t error_size)
+{
+	uint32_t force = options->flags & IVSHMEM_FORCE;
+	struct ivregion_superblock superblock;
+	struct ivshmem_region before;
+	struct ivregion region;
+	uint64_t offset;
+	int ret;
+
+	ret = ivshmem_get_region(ivs, &before);
+	if (ret)
+		return ret;
+	if (ivs->ops->section_offset(ivs, NULL, &offset) == -ENXIO) {
+		snprintf(error, error_size, "this is the node of a section; "
+			 "name that of the device");
+		return -EOPNOTSUPP;
+	}
+	/* Others may understand it, and are not seen by us. */
+	if (before.state == IVSHMEM_REFUSED && !force) {
+		snprintf(error, error_size, "it has a format that cannot be "
+			 "used here (%s), and may be in use", before.reason);
+		return -EBUSY;
+	}
+	if (options->flags & IVSHMEM_ERASE)
+		return ivs->ops->format(ivs, NULL, NULL, force, error,
+					error_size);
+	ret = make(ivs, description, options, &before, &superblock, &region,
+		   error, error_size);
+	if (ret)
+		return ret;
+	return ivs->ops->format(ivs, &superblock, &region, force, error,
+				error_size);
+}
+
 int ivshmem_format(struct ivshmem *ivs, const char *description,
 		   const struct ivshmem_format_options *options, char *error,
 		   size_t error_size)
 {
 	static const struct ivshmem_format_options defaults;
-	struct ivregion_superblock superblock;
-	struct ivregion region;
 	char unwanted[256];
-	bool erase;
-	int ret;
 
 	if (!options)
 		options = &defaults;
@@ -76,21 +107,10 @@ int ivshmem_format(struct ivshmem *ivs, const char *description,
 		error_size = sizeof(unwanted);
 	}
 	*error = '\0';
-	erase = options->flags & IVSHMEM_ERASE;
-	if (!ivs || erase == !!description ||
+	if (!ivs || !(options->flags & IVSHMEM_ERASE) != !!description ||
 	    (options->flags & ~(IVSHMEM_FORCE | IVSHMEM_ERASE)))
 		return -EINVAL;
 	if (ivs->flags & IVSHMEM_RDONLY)
 		return -EBADF;
-	if (erase)
-		return ivs->ops->format(ivs, NULL, NULL,
-					options->flags & IVSHMEM_FORCE, error,
-					error_size);
-	ret = make(ivs, description, options, &superblock, &region, error,
-		   error_size);
-	if (ret)
-		return ret;
-	return ivs->ops->format(ivs, &superblock, &region,
-				options->flags & IVSHMEM_FORCE, error,
-				error_size);
+	return format(ivs, description, options, error, error_size);
 }

@@ -29,7 +29,7 @@ struct others {
 	bool unsure;		/* somebody may be alive, it is too early */
 };
 
-static int look(struct ivshmem *ivs, struct others *others, uint32_t *state)
+static int look(struct ivshmem *ivs, struct others *others)
 {
 	struct host_region *host = ivshmem_server_region(ivs);
 	const struct ivpeer *peer;
@@ -41,7 +41,6 @@ static int look(struct ivshmem *ivs, struct others *others, uint32_t *state)
 	if (ret)
 		return ret;
 	ivshmem_host_look(host);
-	*state = host->state;
 	for (slot = 0; host->state == IVSHMEM_ATTACHED &&
 	     slot < host->region.slots; slot++) {
 		peer = &host->peers[slot];
@@ -79,22 +78,15 @@ static int may_format(struct ivshmem *ivs, uint32_t flags, uint64_t *there,
 {
 	int64_t deadline = ivshmem_deadline(WATCH_MS);
 	struct others others;
-	uint32_t state;
 	int ret;
 
 	do {
-		ret = look(ivs, &others, &state);
+		ret = look(ivs, &others);
 		if (ret)
 			return ret;
 		*there = others.there;
 		if (flags & IVSHMEM_FORCE)
 			return 0;
-		if (state == IVSHMEM_REFUSED) {
-			snprintf(error, error_size, "it has a format that "
-				 "this version does not understand, and may "
-				 "be in use");
-			return -EBUSY;
-		}
 		if (others.there) {
 			name_them(ivs, others.there, error, error_size);
 			return -EBUSY;

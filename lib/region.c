@@ -334,7 +334,7 @@ int ivshmem_host_section_offset(struct ivshmem *ivs,
 				uint64_t *offset)
 {
 	(void)ivs;
-	*offset = section->offset;
+	*offset = section ? section->offset : 0;
 	return 0;
 }
 

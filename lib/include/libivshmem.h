@@ -131,10 +131,12 @@ LIBIVSHMEM_API int ivshmem_peer_vectors(struct ivshmem *ivs, uint32_t peer);
  * @addr:   where it is mapped
  *
  * Other peers change this memory at any time: read each word once, check it,
- * then use it.  In a guest an access after the device has gone raises SIGBUS.
+ * then use it.  In a guest an access after the device has gone, or the region
+ * was formatted anew, raises SIGBUS.
  *
- * Return: 0, -EINVAL (unaligned, out of range, other protection), -EACCES
- * (handle is read-only), -ENODEV, -ENOMEM.
+ * Return: 0, -EINVAL (unaligned, out of range, other protection; in a guest, if
+ * the memory is formatted, not within one RAW section), -EACCES (handle is
+ * read-only), -ENODEV, -ENOMEM.
  */
 LIBIVSHMEM_API int ivshmem_map(struct ivshmem *ivs, uint64_t offset,
 			       size_t length, int prot, void **addr);
@@ -342,7 +344,8 @@ LIBIVSHMEM_API int ivshmem_find_section(struct ivshmem *ivs, const char *name,
  *
  * Return: 0; -ESTALE (there is no such section any more), -ENXIO (the device
  * node of another section), -EROFS (to be writable, but the region's features
- * allow only to read), or as ivshmem_map().
+ * allow only to read), or as ivshmem_map().  In a guest -EINVAL also if it is
+ * no RAW section: the others belong to the driver.
  */
 LIBIVSHMEM_API int ivshmem_map_section(struct ivshmem *ivs,
 				       const struct ivshmem_section *section,

@@ -95,8 +95,8 @@ const char *ring_error(int error)
 static void memory_gone(int signal)
 {
 	static const char text[] =
-		"ivshmem: the shared memory is gone: the device was removed "
-		"or its memory made smaller\n";
+		"ivshmem: the shared memory is gone: the device was removed, "
+		"the region formatted anew, or its memory made smaller\n";
 
 	(void)signal;
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
@@ -129,6 +129,19 @@ int attach(struct attachment *at, const char *address, unsigned int flags)
 	return 0;
 }
 
+/* A driver keeps what is not a program's to itself. */
+static const char *map_error(struct attachment *at, int error)
+{
+	struct ivshmem_region region;
+
+	if (error == -EINVAL && !ivshmem_get_region(at->ivs, &region) &&
+	    region.state != IVSHMEM_UNFORMATTED)
+		return "it is formatted, and only its RAW sections belong to "
+		       "programs: use their nodes, /dev/ivshmemN.NAME; "
+		       "`ivshmem info` lists them";
+	return strerror(-error);
+}
+
 int attach_memory(struct attachment *at, uint64_t offset, uint64_t length,
 		  int prot)
 {
@@ -148,7 +161,7 @@ int attach_memory(struct attachment *at, uint64_t offset, uint64_t length,
 	ret = ivshmem_map(at->ivs, begin, at->mapped, prot, &at->base);
 	if (ret) {
 		complain("%s: mapping the memory: %s", at->address,
-			 strerror(-ret));
+			 map_error(at, ret));
 		return -1;
 	}
 	at->memory = (unsigned char *)at->base + (offset - begin);

@@ -39,14 +39,15 @@ int layout_read(struct ivshmem *ivs, uint64_t memory_size,
 	return 0;
 }
 
-uint64_t layout_unused(const struct layout *layout)
+int64_t layout_unused(const struct layout *layout)
 {
 	uint64_t used = ivregion_control_size(layout->region.slots);
 	uint32_t i;
 
 	for (i = 0; i < layout->region.sections; i++)
 		used += layout->sections[i].size;
-	return used < layout->memory_size ? layout->memory_size - used : 0;
+	return used <= layout->memory_size ?
+	       (int64_t)(layout->memory_size - used) : -1;
 }
 
 static const char *ring_text(const struct ivshmem_section *section,
@@ -75,8 +76,9 @@ void print_sections(const struct layout *layout)
 		       section->queues, ring_text(section, ring),
 		       section->usable ? "" : " (of a newer version)");
 	}
-	printf("%-20s %-7s %-14s %s\n", "unused", "", "",
-	       format_size(layout_unused(layout), size));
+	if (layout_unused(layout) >= 0)
+		printf("%-20s %-7s %-14s %s\n", "unused", "", "",
+		       format_size((uint64_t)layout_unused(layout), size));
 }
 
 const char *format_uuid(const uint8_t uuid[16], char text[37])
@@ -130,7 +132,10 @@ static void add_attached(struct json_object *object,
 		json_object_array_add(sections,
 				      section_json(&layout->sections[i]));
 	json_object_object_add(object, "sections", sections);
-	add_number(object, "unused", layout_unused(layout));
+	if (layout_unused(layout) >= 0)
+		add_number(object, "unused", (uint64_t)layout_unused(layout));
+	else
+		add_null(object, "unused");
 }
 
 struct json_object *layout_json(const struct layout *layout)

@@ -37,8 +37,8 @@ struct layout {
 int layout_read(struct ivshmem *ivs, uint64_t memory_size,
 		struct layout *layout);
 
-/** layout_unused() - bytes that are in no section */
-uint64_t layout_unused(const struct layout *layout);
+/** layout_unused() - bytes in no section; -1 if the node is that of one */
+int64_t layout_unused(const struct layout *layout);
 
 /** print_sections() - a table; nothing if there are none */
 void print_sections(const struct layout *layout);
