@@ -120,11 +120,11 @@ def test_info(guest: Guest):
     assert guest.json(f'info {DOORBELL}') == {
         'address': DOORBELL, 'kind': 'device', 'memory_size': 1 << 20,
         'cache_mode': 'wb', 'revision': 1, 'doorbell': True, 'peer_id': 0,
-        'vectors': 4}
+        'vectors': 4, 'region': {'state': 'unformatted'}}
     assert guest.json(f'info {PLAIN}') == {
         'address': PLAIN, 'kind': 'device', 'memory_size': 65536,
         'cache_mode': 'wb', 'revision': 1, 'doorbell': False,
-        'peer_id': None, 'vectors': 0}
+        'peer_id': None, 'vectors': 0, 'region': {'state': 'unformatted'}}
     assert 'doorbell no\n' in guest.run(f'info {PLAIN}')
 
 
@@ -278,7 +278,8 @@ def test_the_group_may(guest: Guest, grouped: int):
 def test_doctor_on_a_good_device(guest: Guest):
     findings = guest.findings(DOORBELL)
     assert [finding['check'] for finding in findings] == [
-        'device', 'driver', 'permission', 'node', 'mapping', 'interrupts']
+        'device', 'driver', 'permission', 'node', 'mapping', 'interrupts',
+        'format']
     assert one(findings, 'interrupts')['text'] == \
         'rang itself on 4 vectors, all arrived'
     assert one(findings, 'mapping')['text'] == 'cached (write-back)'
@@ -424,7 +425,11 @@ def test_huge_pages(bare: Guest):
         assert bare.run(f'dump unix:/run/big.sock --offset {offset} --raw '
                         f'--length {len(text)}') == text
     findings = bare.findings('unix:/run/big.sock')
-    assert [finding['verdict'] for finding in findings] == ['ok'] * 3
+    assert [finding['verdict'] for finding in findings] == ['ok'] * 4
+    made = bare.json('format unix:/run/big.sock raw=lab:1M,raw=rest')
+    assert [section['size'] for section in made['sections']] == \
+        [1 << 20, 2 << 20]
+    assert 'me (own)' in bare.run('peers unix:/run/big.sock --join --name me')
     server.kill('TERM')
     assert server.wait().returncode == 0
 
