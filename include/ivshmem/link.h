@@ -251,6 +251,25 @@ static inline unsigned int ivlink_wait(struct ivlink *link, __u32 now)
 }
 
 /**
+ * ivlink_check_words() - whether the session goes on, as far as the lines tell
+ * @link: a link that is up
+ *
+ * Unlike ivlink_check() it does not look at the rings, which others may use
+ * meanwhile.
+ *
+ * Return: IVRING_OK, IVRING_STALE (the peer has begun anew, or left), or
+ * IVRING_TAMPERED (own words were changed).
+ */
+static inline enum ivring_fault ivlink_check_words(const struct ivlink *link)
+{
+	if (ivshmem_load32(&link->peer->epoch) != link->ack)	/* [U1] */
+		return IVRING_STALE;
+	if (!ivlink_own_words(link))				/* [U2] */
+		return IVRING_TAMPERED;
+	return IVRING_OK;
+}
+
+/**
  * ivlink_check() - whether the session goes on
  * @link: a link that is up
  *
@@ -262,14 +281,10 @@ static inline unsigned int ivlink_wait(struct ivlink *link, __u32 now)
  */
 static inline enum ivring_fault ivlink_check(const struct ivlink *link)
 {
+	enum ivring_fault fault = ivlink_check_words(link);
 	const struct ivlink_queue *queue;
-	enum ivring_fault fault = IVRING_OK;
 	__u32 i;
 
-	if (ivshmem_load32(&link->peer->epoch) != link->ack)	/* [U1] */
-		return IVRING_STALE;
-	if (!ivlink_own_words(link))				/* [U2] */
-		return IVRING_TAMPERED;
 	for (i = 0; !fault && i < link->nr_queues; i++) {
 		queue = &link->queues[i];
 		fault = queue->tx.fault ? queue->tx.fault : queue->rx.fault;
