@@ -45,6 +45,19 @@ struct ivshmem_backend_ops {
 		      const struct ivregion_superblock *superblock,
 		      const struct ivregion *region, uint32_t flags,
 		      char *error, size_t error_size);
+	/*
+	 * Of channels.  A new descriptor, readable once the vector of the
+	 * section was rung; nobody else's doorbells are taken away by it.
+	 */
+	int (*watch)(struct ivshmem *ivs,
+		     const struct ivshmem_section *section);
+	/* It is not readable any more; 0 or -ENODEV */
+	int (*settle)(int fd);
+	/*
+	 * No other process can claim what is at this offset of the region, as
+	 * long as the descriptor is open; 0 or -EBUSY
+	 */
+	int (*claim)(struct ivshmem *ivs, int fd, uint64_t offset);
 };
 
 /**
@@ -79,6 +92,12 @@ void ivshmem_memory_init(struct ivshmem *ivs, int fd, uint64_t size);
  */
 int ivshmem_map_range(struct ivshmem *ivs, uint64_t offset, size_t length,
 		      int prot, void **addr);
+
+/** ivshmem_listen_vector() - where a section's kicks arrive at who has @vectors */
+static inline uint32_t ivshmem_listen_vector(uint32_t vector, uint32_t vectors)
+{
+	return vector < vectors ? vector : vectors - 1;
+}
 
 /* Deadlines: milliseconds of CLOCK_MONOTONIC; a negative one never comes. */
 int64_t ivshmem_deadline(int timeout_ms);

@@ -156,6 +156,9 @@ static const struct ivshmem_backend_ops device_ops = {
 	.join = ivshmem_device_join,
 	.leave = ivshmem_device_leave,
 	.format = ivshmem_device_format,
+	.watch = ivshmem_device_watch,
+	.settle = ivshmem_device_settle,
+	.claim = ivshmem_device_claim,
 };
 
 static int open_node(const char *path, unsigned int flags)

@@ -30,4 +30,11 @@ int ivshmem_device_section_offset(struct ivshmem *ivs,
 				  const struct ivshmem_section *section,
 				  uint64_t *offset);
 
+/* device_watch.c: as the members of struct ivshmem_backend_ops */
+
+int ivshmem_device_watch(struct ivshmem *ivs,
+			 const struct ivshmem_section *section);
+int ivshmem_device_settle(int fd);
+int ivshmem_device_claim(struct ivshmem *ivs, int fd, uint64_t offset);
+
 #endif /* IVSHMEM_DEVICE_H */

@@ -235,7 +235,7 @@ static int add_edge(int epoll_fd, int fd)
 int ivshmem_host_watch(struct ivshmem *ivs)
 {
 	struct host_region *host = ivshmem_server_region(ivs);
-	int ret, fd, control = ivshmem_server_control(ivs);
+	int ret, fd, control = ivshmem_server_doorbell(ivs, 0);
 
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)

@@ -71,8 +71,8 @@ struct host_region {
 
 /** ivshmem_server_region() - the region of a handle to a server */
 struct host_region *ivshmem_server_region(struct ivshmem *ivs);
-/** ivshmem_server_control() - eventfd of own vector 0, or -1 */
-int ivshmem_server_control(struct ivshmem *ivs);
+/** ivshmem_server_doorbell() - eventfd where a vector arrives, or -1 */
+int ivshmem_server_doorbell(struct ivshmem *ivs, uint32_t vector);
 /** ivshmem_server_id() - own peer id */
 uint32_t ivshmem_server_id(struct ivshmem *ivs);
 
@@ -145,6 +145,13 @@ int ivshmem_host_get_peer(struct ivshmem *ivs, uint32_t slot,
 			  struct ivshmem_peer *peer);
 int ivshmem_host_wait_change(struct ivshmem *ivs, uint64_t *changes,
 			     int timeout_ms);
+
+/* server_watch.c: as the members of struct ivshmem_backend_ops */
+
+int ivshmem_server_watch(struct ivshmem *ivs,
+			 const struct ivshmem_section *section);
+int ivshmem_server_settle(int fd);
+int ivshmem_server_claim(struct ivshmem *ivs, int fd, uint64_t offset);
 
 /* member.c */
 

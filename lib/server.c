@@ -99,13 +99,16 @@ uint32_t ivshmem_server_id(struct ivshmem *ivs)
 	return to_server(ivs)->peer_id;
 }
 
-int ivshmem_server_control(struct ivshmem *ivs)
+int ivshmem_server_doorbell(struct ivshmem *ivs, uint32_t vector)
 {
 	struct server *srv = to_server(ivs);
-	int fd;
+	int fd = -1;
 
 	pthread_mutex_lock(&srv->lock);
-	fd = own(srv)->vectors ? own(srv)->eventfds[0] : -1;
+	if (own(srv)->vectors) {
+		vector = ivshmem_listen_vector(vector, own(srv)->vectors);
+		fd = own(srv)->eventfds[vector];
+	}
 	pthread_mutex_unlock(&srv->lock);
 	return fd;
 }
@@ -572,6 +575,9 @@ static const struct ivshmem_backend_ops server_ops = {
 	.join = ivshmem_host_join,
 	.leave = ivshmem_host_leave,
 	.format = ivshmem_host_format,
+	.watch = ivshmem_server_watch,
+	.settle = ivshmem_server_settle,
+	.claim = ivshmem_server_claim,
 };
 
 static int connect_socket(const char *path)

@@ -494,6 +494,285 @@ LIBIVSHMEM_API int ivshmem_format(struct ivshmem *ivs, const char *description,
 				  const struct ivshmem_format_options *options,
 				  char *error, size_t error_size);
 
+/*
+ * Channels: messages to and from one other peer, through a section of type RAW.
+ * In guest and host the same.
+ *
+ * A channel is one end of the link between two peers in a section.  There is
+ * one such link, and each of its ends can be open once: a second one, also in
+ * another process of the same machine, gets -EBUSY.  The other end is open when
+ * a program over there opens a channel in the same section to our slot.
+ *
+ * A session begins when both are connected, and ends for both when either of
+ * them closes its channel, ends, dies, or is restarted.  From then on every call
+ * fails, until ivshmem_channel_connect() is called: so that nobody takes what
+ * belongs to the next session for the last one's.
+ *
+ * Messages keep their bounds and their order, and none is lost or doubled as
+ * long as the session lasts.  Each has a length from 0 up to
+ * ivshmem_channel_max_length() and a word, its kind, that is up to the programs.
+ * The ring has a limited size: who sends waits until there is room.
+ *
+ * Threads: one may send (send, reserve, commit, flush, drain) while another
+ * receives (recv, peek, release); two that do the same wait for each other.
+ * ivshmem_channel_connect() ends what others wait for only if the session is
+ * over.  ivshmem_channel_close() is called when no other call runs.
+ *
+ * @timeout_ms of all calls: 0 does not wait, and then the error is -EAGAIN; -1
+ * waits for ever; more are milliseconds, after which the error is -ETIMEDOUT.
+ *
+ * Errors of all calls that take a channel: -EINVAL (argument), -ENOTCONN (not
+ * connected yet), -ECONNRESET (the session is over; connect anew), -EPROTO
+ * (likewise, because the peer or somebody else has written what cannot be; it is
+ * counted, and the next session is not begun at once), -ESTALE (the region was
+ * formatted anew, or the caller is no peer any more: close the channel), -ENODEV
+ * (the device is gone), -EINTR (a signal has come while it waited).
+ *
+ * Any peer of the region can read the messages, and change them while they are
+ * there.  In a guest an access to memory of a device that goes away raises
+ * SIGBUS, in these calls, too.
+ */
+
+/** struct ivshmem_channel - one end of a channel; opaque. */
+struct ivshmem_channel;
+
+/**
+ * ivshmem_channel_open() - open one end of a channel
+ * @ivs:     the handle; stays open until the channel is closed
+ * @section: name of a section of type RAW; NULL if there is only one that is
+ *           large enough for channels
+ * @peer:    slot of the other end
+ * @flags:   0
+ * @out:     the channel; to be released by ivshmem_channel_close()
+ *
+ * On the host ivshmem_join() comes first.  The region's doorbells on the
+ * section's vector are not taken away from others who wait for them.
+ *
+ * Return: 0; -ENOENT (no such section, or the region is not attached), -ENODATA
+ * (@section is NULL and there is none), -ENOTUNIQ (likewise, several),
+ * -EMEDIUMTYPE (the section is not of type RAW), -ENOSPC (it is too small for
+ * channels), -EROFS (its features allow only to read), -EBADF (opened with
+ * IVSHMEM_RDONLY), -ENXIO (no such slot, or one's own), -ENOTCONN (the caller is
+ * no peer: on the host join, in a guest the device has no slot), -EBUSY (this
+ * end is open already), or as ivshmem_open() and ivshmem_map_section().
+ */
+LIBIVSHMEM_API int ivshmem_channel_open(struct ivshmem *ivs,
+					const char *section, uint32_t peer,
+					unsigned int flags,
+					struct ivshmem_channel **out);
+
+/**
+ * ivshmem_channel_close() - end the session, and release the channel
+ * @channel: the channel, or NULL
+ *
+ * The peer learns at once.  What it has not received by then is lost: see
+ * ivshmem_channel_drain().
+ */
+LIBIVSHMEM_API void ivshmem_channel_close(struct ivshmem_channel *channel);
+
+/**
+ * ivshmem_channel_connect() - wait until the other end is connected, too
+ * @channel: the channel
+ *
+ * Does nothing while a session lasts.  After one that is over, what was got by
+ * ivshmem_channel_reserve() or ivshmem_channel_peek() must not be used any more.
+ * After -EAGAIN, and after -ETIMEDOUT too, the wait goes on with the next call;
+ * meanwhile the other end may find itself connected once this one looks.
+ *
+ * Return: 0, or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_connect(struct ivshmem_channel *channel,
+					   int timeout_ms);
+
+/**
+ * ivshmem_channel_max_length() - of a message, in bytes
+ * @channel: the channel
+ *
+ * Nearly half the section's ring_size.
+ */
+LIBIVSHMEM_API size_t
+ivshmem_channel_max_length(const struct ivshmem_channel *channel);
+
+/** ivshmem_channel_send(): more follows at once; see ivshmem_channel_flush(). */
+#define IVSHMEM_CHANNEL_MORE (1U << 0)
+/** Kinds of messages are below this. */
+#define IVSHMEM_CHANNEL_KINDS 0xffffffffU
+
+/**
+ * ivshmem_channel_send() - send a message
+ * @channel: the channel
+ * @data:    what to send; may be NULL if @length is 0
+ * @length:  in bytes
+ * @kind:    for the receiver, below IVSHMEM_CHANNEL_KINDS
+ * @flags:   0 or IVSHMEM_CHANNEL_MORE
+ *
+ * Return: 0 once it is in the ring, -EMSGSIZE (too long), or an error as said
+ * above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_send(struct ivshmem_channel *channel,
+					const void *data, size_t length,
+					uint32_t kind, unsigned int flags,
+					int timeout_ms);
+
+/**
+ * ivshmem_channel_reserve() - get room for a message, in place
+ * @channel: the channel
+ * @length:  in bytes, at most
+ * @data:    where to write it, until ivshmem_channel_commit()
+ *
+ * Another call of it takes the place of this one.  When there is no room, what
+ * was committed is shown to the peer before waiting.
+ *
+ * Return: 0, -EMSGSIZE (too long), or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_reserve(struct ivshmem_channel *channel,
+					   size_t length, void **data,
+					   int timeout_ms);
+
+/**
+ * ivshmem_channel_commit() - the message that was reserved is complete
+ * @channel: the channel
+ * @length:  in bytes, not more than was reserved
+ * @kind:    for the receiver, below IVSHMEM_CHANNEL_KINDS
+ *
+ * The peer sees it after ivshmem_channel_flush(), or sooner.
+ *
+ * Return: 0, -EINVAL (also: nothing is reserved), or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_commit(struct ivshmem_channel *channel,
+					  size_t length, uint32_t kind);
+
+/**
+ * ivshmem_channel_flush() - show the peer all that was committed
+ * @channel: the channel
+ *
+ * Also what was sent with IVSHMEM_CHANNEL_MORE.  Several at once cost less.
+ *
+ * Return: 0, or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_flush(struct ivshmem_channel *channel);
+
+/**
+ * ivshmem_channel_drain() - wait until the peer has received all
+ * @channel: the channel
+ *
+ * That is: taken out of the ring.  What it then does only it can tell.
+ *
+ * Return: 0, or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_drain(struct ivshmem_channel *channel,
+					 int timeout_ms);
+
+/**
+ * ivshmem_channel_recv() - receive a message
+ * @channel: the channel
+ * @data:    where to put it
+ * @size:    bytes that fit there
+ * @length:  out: bytes of the message, also of one that does not fit; or NULL
+ * @kind:    out: as the sender gave it; or NULL
+ *
+ * Return: 0, -EMSGSIZE (it does not fit, and stays), or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_recv(struct ivshmem_channel *channel,
+					void *data, size_t size,
+					size_t *length, uint32_t *kind,
+					int timeout_ms);
+
+/**
+ * ivshmem_channel_peek() - look at the next message, in place
+ * @channel: the channel
+ * @data:    out: where it is, until ivshmem_channel_release()
+ * @length:  out: in bytes
+ * @kind:    out: as the sender gave it; or NULL
+ *
+ * The peer can still change it: what has to be consistent is copied, then
+ * checked, then used.
+ *
+ * Return: 0, or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_peek(struct ivshmem_channel *channel,
+					const void **data, size_t *length,
+					uint32_t *kind, int timeout_ms);
+
+/**
+ * ivshmem_channel_release() - be done with the message that was peeked
+ * @channel: the channel
+ *
+ * Return: 0, -EINVAL (no message was peeked), or an error as said above.
+ */
+LIBIVSHMEM_API int ivshmem_channel_release(struct ivshmem_channel *channel);
+
+/**
+ * ivshmem_channel_fd() - a descriptor for poll(2), epoll(7) or io_uring(7)
+ * @channel: the channel
+ *
+ * Becomes readable when a call that has returned -EAGAIN should be repeated, or
+ * ivshmem_channel_connect() called; also now and then without reason.  It does
+ * not tell of anything else: call first, poll when told -EAGAIN.  It belongs to
+ * the channel: do not read from it and do not close it.
+ *
+ * Return: the descriptor, -EMFILE, -ENFILE, -ENOMEM.
+ */
+LIBIVSHMEM_API int ivshmem_channel_fd(struct ivshmem_channel *channel);
+
+/**
+ * ivshmem_channel_set_spin() - how long to look before going to sleep
+ * @channel: the channel
+ * @us:      microseconds of processor time at most, 0 to 100000.  What it is
+ *           without this call suits streams.  0 is for machines whose peers
+ *           have to share a processor
+ *
+ * Looking is faster than being woken.  It is shortened by itself while it does
+ * not pay.
+ *
+ * Return: 0 or -EINVAL.
+ */
+LIBIVSHMEM_API int ivshmem_channel_set_spin(struct ivshmem_channel *channel,
+					    unsigned int us);
+
+enum ivshmem_channel_state {
+	IVSHMEM_CHANNEL_IDLE = 0,	/**< not connected: nobody has asked */
+	IVSHMEM_CHANNEL_CONNECTING = 1,	/**< waits for the other end */
+	IVSHMEM_CHANNEL_UP = 2,		/**< messages can be sent */
+	IVSHMEM_CHANNEL_OVER = 3,	/**< connect anew, or see @error */
+};
+
+/**
+ * struct ivshmem_channel_status - where a channel stands
+ * @state:     enum ivshmem_channel_state
+ * @error:     what calls return now: 0 or a negative errno value
+ * @slot:      own slot
+ * @peer:      the other end's
+ * @sessions:  times that it was connected
+ * @faults:    sessions that ended with -EPROTO
+ * @kicks:     times that the peer was rung
+ * @sleeps:    times that a call went to sleep
+ * @reason:    why the last session ended, for people, without a full stop;
+ *             never NULL, static
+ */
+struct ivshmem_channel_status {
+	uint32_t state;
+	int32_t error;
+	uint32_t slot;
+	uint32_t peer;
+	uint64_t sessions;
+	uint64_t faults;
+	uint64_t kicks;
+	uint64_t sleeps;
+	const char *reason;
+};
+
+/**
+ * ivshmem_channel_get_status() - where a channel stands
+ * @channel: the channel
+ * @status:  filled in
+ *
+ * Return: 0 or -EINVAL.
+ */
+LIBIVSHMEM_API int
+ivshmem_channel_get_status(struct ivshmem_channel *channel,
+			   struct ivshmem_channel_status *status);
+
 /** ivshmem_version() - version of the library that runs, "0.1.0". */
 LIBIVSHMEM_API const char *ivshmem_version(void);
 
