@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -129,28 +130,36 @@ static void calls_before_the_first_session_say_so(void **state)
 	assert_string_equal(reason(link->ch[0]), "no session has ended");
 }
 
-/* A process that sends without end. */
-static pid_t start_sender(const struct link *link)
+/* A process that sends without end: this program, with other arguments. */
+static int send_for_ever(const char *address, const char *slot)
 {
 	struct ivshmem_channel *ch;
 	struct ivshmem *ivs;
-	uint32_t slot, kind;
-	pid_t pid;
-	int ret;
+	uint32_t kind = 0;
 
+	if (ivshmem_open(address, 0, &ivs) || ivshmem_join(ivs, "child"))
+		return 1;
+	if (ivshmem_channel_open(ivs, SECTION, (uint32_t)atoi(slot), 0, &ch) ||
+	    ivshmem_channel_connect(ch, LONG_MS))
+		return 1;
+	while (!send_kind(ch, kind))
+		kind++;
+	return 1;
+}
+
+static pid_t start_sender(const struct link *link)
+{
+	char slot[16];
+	pid_t pid;
+
+	snprintf(slot, sizeof(slot), "%u", link->slots[0]);
 	pid = fork();
 	assert_true(pid >= 0);
-	if (pid)
-		return pid;
-	if (ivshmem_open(link->address, 0, &ivs) || ivshmem_join(ivs, "child"))
+	if (!pid) {
+		execl("/proc/self/exe", "sender", link->address, slot, NULL);
 		_exit(1);
-	slot = link->slots[0];
-	if (ivshmem_channel_open(ivs, SECTION, slot, 0, &ch) ||
-	    ivshmem_channel_connect(ch, LONG_MS))
-		_exit(2);
-	for (kind = 0; !(ret = send_kind(ch, kind)); kind++)
-		;
-	_exit(3);
+	}
+	return pid;
 }
 
 /* Finds the slot of a process that joins. */
@@ -543,7 +552,7 @@ static void streams_run_both_ways_at_once(void **state)
 #define TEST(name) \
 	cmocka_unit_test_setup_teardown(name, set_up_link, tear_down_link)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(who_waits_learns_that_the_peer_has_closed),
@@ -560,5 +569,7 @@ int main(void)
 		TEST(streams_run_both_ways_at_once),
 	};
 
+	if (argc == 3)
+		return send_for_ever(argv[1], argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
