@@ -104,6 +104,11 @@ static void memory_gone(int signal)
 	_exit(EXIT_FAILED);
 }
 
+void catch_memory_loss(void)
+{
+	signal(SIGBUS, memory_gone);
+}
+
 int attach(struct attachment *at, const char *address, unsigned int flags)
 {
 	int ret;
@@ -165,7 +170,7 @@ int attach_memory(struct attachment *at, uint64_t offset, uint64_t length,
 		return -1;
 	}
 	at->memory = (unsigned char *)at->base + (offset - begin);
-	signal(SIGBUS, memory_gone);
+	catch_memory_loss();
 	return 0;
 }
 

@@ -48,6 +48,9 @@ int attach(struct attachment *at, const char *address, unsigned int flags);
 int attach_memory(struct attachment *at, uint64_t offset, uint64_t length,
 		  int prot);
 
+/** catch_memory_loss() - say that the device is gone instead of dying (SIGBUS) */
+void catch_memory_loss(void);
+
 /** attach_vectors() - be told of the vectors in @vectors only; as attach() */
 int attach_vectors(struct attachment *at, const uint64_t vectors[4]);
 

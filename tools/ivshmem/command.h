@@ -39,6 +39,8 @@ extern const struct command command_wait;
 extern const struct command command_dump;
 extern const struct command command_poke;
 extern const struct command command_ping;
+extern const struct command command_send;
+extern const struct command command_recv;
 extern const struct command command_doctor;
 
 /* Values of long options that have no letter, in struct option.val. */

@@ -21,6 +21,8 @@ static const struct command *const commands[] = {
 	&command_dump,
 	&command_poke,
 	&command_ping,
+	&command_send,
+	&command_recv,
 	&command_doctor,
 };
 
