@@ -63,8 +63,8 @@ def start() -> Iterator[Callable[..., Running]]:
     """Start the tool; what still runs at the end is killed."""
     programs: list[Running] = []
 
-    def begin(*arguments: Any) -> Running:
-        programs.append(Running(*arguments))
+    def begin(*arguments: Any, **options: Any) -> Running:
+        programs.append(Running(*arguments, **options))
         return programs[-1]
 
     yield begin

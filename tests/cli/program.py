@@ -49,10 +49,10 @@ def run_json(*arguments: Any, **options: Any) -> Any:
 class Running:
     """The program while it runs, as on a terminal as far as stderr goes."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, stdin: Any = subprocess.DEVNULL) -> None:
         self.terminal, far = pty.openpty()
         self.process = subprocess.Popen([program(), *map(str, arguments)],
-                                        stdin=subprocess.DEVNULL, text=True,
+                                        stdin=stdin, text=True,
                                         stdout=subprocess.PIPE, stderr=far)
         os.close(far)
         self.said = ''

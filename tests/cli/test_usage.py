@@ -10,7 +10,7 @@ from .program import program, run
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ['list', 'info', 'format', 'peers', 'ring', 'wait', 'dump', 'poke',
-            'ping', 'doctor']
+            'ping', 'send', 'recv', 'doctor']
 MAN = (ROOT / 'Documentation/man/ivshmem.1').read_text().replace('\\-', '-')
 
 

@@ -38,6 +38,12 @@ def installed(tmp_path: Path) -> dict[str, str]:
             'LD_LIBRARY_PATH': str(library.parent), 'HOME': str(tmp_path)}
 
 
+def page_name(call: str) -> str:
+    """The manual page of a call."""
+    return ('libivshmem-channel.3' if call.startswith('ivshmem_channel_')
+            else 'libivshmem.3')
+
+
 def exported() -> set[str]:
     """The symbols that the library defines for others, with their versions."""
     output = subprocess.run(['nm', '-D', '--defined-only', LIBRARY], check=True,
@@ -59,13 +65,14 @@ def test_the_soname_is_that_of_version_0():
 
 @pytest.mark.parametrize('call', CALLS)
 def test_the_manual_describes_each_call(call: str):
-    page = (ROOT / 'Documentation/man/libivshmem.3').read_text()
+    page = (ROOT / 'Documentation/man' / page_name(call)).read_text()
     assert f'{call}(' in page.split('.SH DESCRIPTION')[0]
     assert re.search(rf'\.BR? {call} \(\)', page), 'it is not described'
 
 
-def test_the_manual_is_well_formed():
-    page = ROOT / 'Documentation/man/libivshmem.3'
+@pytest.mark.parametrize('name', ['libivshmem.3', 'libivshmem-channel.3'])
+def test_the_manual_is_well_formed(name: str):
+    page = ROOT / 'Documentation/man' / name
     result = subprocess.run(['man', '--warnings', '-E', 'UTF-8', '-Tutf8',
                              '-Z', '-l', page], check=True,
                             capture_output=True, text=True)
@@ -96,7 +103,7 @@ def test_an_installed_library_is_found(installed: dict[str, str],
 def test_each_call_has_a_page(installed: dict[str, str]):
     folder = next(Path(installed['HOME']).rglob('man3'))
     for call in CALLS:
-        assert (folder / f'{call}.3').samefile(folder / 'libivshmem.3')
+        assert (folder / f'{call}.3').samefile(folder / page_name(call))
 
 
 def hello(address: str, peer: int) -> subprocess.Popen:

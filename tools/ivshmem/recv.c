@@ -26,15 +26,14 @@ enum {
 	OPTION_SECTION = OPTION_FIRST_OWN,
 	OPTION_TIMEOUT,
 	OPTION_PROGRESS,
+	OPTION_NAME,
 	OPTION_OUTPUT,
 };
 
 struct wish {
-	const char *address;
+	struct transfer_place place;
 	const char *peer;
 	const char *output;
-	const char *section;
-	uint64_t timeout_ns;
 	bool progress;
 	bool json;
 };
@@ -369,8 +368,7 @@ static enum exit_code receive_file(const struct wish *wish)
 
 	if (sink_open(&sink, wish->output))
 		return EXIT_FAILED;
-	if (transfer_open(&t, wish->address, wish->section,
-			  wish->timeout_ns)) {
+	if (transfer_open(&t, &wish->place)) {
 		sink_close(&sink);
 		return EXIT_FAILED;
 	}
@@ -397,22 +395,25 @@ static bool take_option(struct wish *wish, int option, const char *text)
 	case OPTION_PROGRESS:
 		return wish->progress = true;
 	case OPTION_SECTION:
-		wish->section = text;
+		wish->place.section = text;
+		return *text;
+	case OPTION_NAME:
+		wish->place.name = text;
 		return *text;
 	case 'o':
 	case OPTION_OUTPUT:
 		wish->output = text;
 		return *text;
 	default:
-		return parse_seconds(text, &wish->timeout_ns) &&
-		       wish->timeout_ns;
+		return parse_seconds(text, &wish->place.timeout_ns) &&
+		       wish->place.timeout_ns;
 	}
 }
 
 static enum exit_code take_arguments(struct wish *wish, int argc, char **argv)
 {
 	if (argc && is_address(argv[0])) {
-		wish->address = *argv++;
+		wish->place.address = *argv++;
 		argc--;
 	}
 	wish->peer = argc ? argv[0] : NULL;
@@ -432,6 +433,7 @@ static enum exit_code run_recv(int argc, char **argv)
 		{ "output", required_argument, NULL, OPTION_OUTPUT },
 		{ "section", required_argument, NULL, OPTION_SECTION },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+		{ "name", required_argument, NULL, OPTION_NAME },
 		{ "progress", no_argument, NULL, OPTION_PROGRESS },
 		{ 0 }
 	};
@@ -462,9 +464,10 @@ const struct command command_recv = {
 	.help =
 		"  DEVICE               /dev/ivshmemN or unix:/path/of/a/link.sock\n"
 		"  PEER                 slot or name of the sender (whoever sends first)\n"
-		"  -o, --output FILE    where to put it (-: standard output)\n"
+		"  --output FILE, -o    where to put it (-: standard output)\n"
 		"  --section NAME       section of type raw (the only one)\n"
 		"  --timeout S          wait so long for the sender (for ever)\n"
+		"  --name NAME          own name for others, on the host (the host's)\n"
 		"  --progress           show it, although stderr is no terminal\n"
 		"  --json               print the result as JSON; needs -o\n"
 		HELP_OPTION_HELP

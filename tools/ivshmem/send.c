@@ -26,14 +26,13 @@ enum {
 	OPTION_SECTION = OPTION_FIRST_OWN,
 	OPTION_TIMEOUT,
 	OPTION_PROGRESS,
+	OPTION_NAME,
 };
 
 struct wish {
-	const char *address;
+	struct transfer_place place;
 	const char *peer;
 	const char *file;
-	const char *section;
-	uint64_t timeout_ns;
 	bool progress;
 	bool json;
 };
@@ -344,7 +343,7 @@ static enum exit_code send_file(const struct wish *wish)
 
 	if (open_source(&source, wish->file))
 		return EXIT_FAILED;
-	if (transfer_open(&t, wish->address, wish->section, wish->timeout_ns))
+	if (transfer_open(&t, &wish->place))
 		return EXIT_FAILED;
 	catch_interrupts();
 	if (!transfer_connect(&t, wish->peer)) {
@@ -370,11 +369,14 @@ static bool take_option(struct wish *wish, int option, const char *text)
 	case OPTION_PROGRESS:
 		return wish->progress = true;
 	case OPTION_SECTION:
-		wish->section = text;
+		wish->place.section = text;
+		return *text;
+	case OPTION_NAME:
+		wish->place.name = text;
 		return *text;
 	default:
-		return parse_seconds(text, &wish->timeout_ns) &&
-		       wish->timeout_ns;
+		return parse_seconds(text, &wish->place.timeout_ns) &&
+		       wish->place.timeout_ns;
 	}
 }
 
@@ -382,7 +384,7 @@ static enum exit_code take_arguments(struct wish *wish, int argc, char **argv)
 {
 	/* A name of a peer has no slash, and no colon as far as that goes. */
 	if (argc > 1 && is_address(argv[0])) {
-		wish->address = *argv++;
+		wish->place.address = *argv++;
 		argc--;
 	}
 	if (!argc)
@@ -401,6 +403,7 @@ static enum exit_code run_send(int argc, char **argv)
 		COMMON_OPTIONS,
 		{ "section", required_argument, NULL, OPTION_SECTION },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
+		{ "name", required_argument, NULL, OPTION_NAME },
 		{ "progress", no_argument, NULL, OPTION_PROGRESS },
 		{ 0 }
 	};
@@ -432,6 +435,7 @@ const struct command command_send = {
 		"  FILE                 what to send (-: standard input)\n"
 		"  --section NAME       section of type raw (the only one)\n"
 		"  --timeout S          wait so long for the peer (for ever)\n"
+		"  --name NAME          own name for others, on the host (the host's)\n"
 		"  --progress           show it, although stderr is no terminal\n"
 		"  --json               print the result as JSON\n"
 		HELP_OPTION_HELP

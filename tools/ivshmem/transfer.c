@@ -49,27 +49,26 @@ static const char *join_error(int error)
 	}
 }
 
-int transfer_open(struct transfer *t, const char *address, const char *section,
-		  uint64_t timeout_ns)
+int transfer_open(struct transfer *t, const struct transfer_place *place)
 {
 	int ret;
 
 	memset(t, 0, sizeof(*t));
-	t->section = section;
-	t->limited = timeout_ns;
-	t->deadline_ns = now_ns() + timeout_ns;
+	t->section = place->section;
+	t->limited = place->timeout_ns;
+	t->deadline_ns = now_ns() + place->timeout_ns;
 	t->hash = XXH64_createState();
 	if (!t->hash) {
 		complain("%s", strerror(ENOMEM));
 		return -1;
 	}
 	XXH64_reset(t->hash, 0);
-	if (attach(&t->at, address, 0)) {
+	if (attach(&t->at, place->address, 0)) {
 		XXH64_freeState(t->hash);
 		return -1;
 	}
 	catch_memory_loss();
-	ret = ivshmem_join(t->at.ivs, NULL);
+	ret = ivshmem_join(t->at.ivs, place->name);
 	if (!ret)
 		return 0;
 	complain("%s: %s", t->at.address, join_error(ret));

@@ -112,13 +112,25 @@ struct transfer {
 #define TRANSFER_STEP_MS	200
 
 /**
- * transfer_open() - open the device, and on the host join the directory
+ * struct transfer_place - where to find the peer, as the user wants it
+ * @address:    NULL for the default
+ * @section:    NULL for the only one
+ * @name:       own name for others, on the host; NULL for the host's
  * @timeout_ns: for the peer to come; 0 for ever
+ */
+struct transfer_place {
+	const char *address;
+	const char *section;
+	const char *name;
+	uint64_t timeout_ns;
+};
+
+/**
+ * transfer_open() - open the device, and on the host join the directory
  *
  * Return: 0, or -1 after a message.
  */
-int transfer_open(struct transfer *t, const char *address, const char *section,
-		  uint64_t timeout_ns);
+int transfer_open(struct transfer *t, const struct transfer_place *place);
 void transfer_close(struct transfer *t);
 
 /** transfer_channel() - open the channel to a slot; 0, or a negative errno */
