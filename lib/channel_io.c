@@ -126,7 +126,7 @@ int ivshmem_channel_send(struct ivshmem_channel *ch, const void *data,
 			 size_t length, uint32_t kind, unsigned int flags,
 			 int timeout_ms)
 {
-	void *to;
+	void *to = NULL;
 	int ret;
 
 	if (!ch || (!data && length) || kind >= IVSHMEM_CHANNEL_KINDS ||
@@ -147,7 +147,7 @@ int ivshmem_channel_send(struct ivshmem_channel *ch, const void *data,
 
 /*
  * A ring tells when there is room for a message, and the longest one takes half
- * of it: for the end of the last one one has to look now and then.
+ * of it: for the end of the last one it has to be looked at now and then.
  */
 static int drain(struct ivshmem_channel *ch, int timeout_ms)
 {
@@ -233,7 +233,7 @@ static void release(struct ivshmem_channel *ch)
 int ivshmem_channel_peek(struct ivshmem_channel *ch, const void **data,
 			 size_t *length, uint32_t *kind, int timeout_ms)
 {
-	uint32_t found_length, found_kind;
+	uint32_t found_length = 0, found_kind = 0;
 	int ret;
 
 	if (!ch || !data || !length)
@@ -268,8 +268,8 @@ int ivshmem_channel_release(struct ivshmem_channel *ch)
 int ivshmem_channel_recv(struct ivshmem_channel *ch, void *data, size_t size,
 			 size_t *length, uint32_t *kind, int timeout_ms)
 {
-	uint32_t found_length, found_kind;
-	const void *from;
+	uint32_t found_length = 0, found_kind = 0;
+	const void *from = NULL;
 	int ret;
 
 	if (!ch || (!data && size))

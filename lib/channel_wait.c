@@ -12,7 +12,7 @@
 
 #include "channel.h"
 
-#define NS_PER_US	1000U
+#define NS_PER_US	1000L
 #define NS_PER_MS	1000000L
 /* Looks between two looks at the clock */
 #define SPINS		16
@@ -105,7 +105,7 @@ static bool spin(const struct ivshmem_channel *ch, struct channel_way *way)
 		way->spin_us = most;
 	if (way->spin_us < least)
 		way->spin_us = least;
-	found = look_for(ch, way, (uint64_t)way->spin_us * NS_PER_US);
+	found = look_for(ch, way, way->spin_us * (uint64_t)NS_PER_US);
 	if (found)
 		way->spin_us *= 2;
 	else
@@ -149,7 +149,7 @@ static void choose_nap(struct channel_patience *patience, struct timespec *nap)
 	if (patience->nap_us > CHANNEL_NAP_MAX_US)
 		patience->nap_us = CHANNEL_NAP_MAX_US;
 	nap->tv_sec = 0;
-	nap->tv_nsec = (long)(patience->nap_us * NS_PER_US);
+	nap->tv_nsec = (long)patience->nap_us * NS_PER_US;
 }
 
 /* Sleeps until rung, or a time is over; 0, -EINTR, -ENODEV. */

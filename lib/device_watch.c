@@ -53,7 +53,7 @@ static int open_section(struct ivshmem *ivs,
 {
 	char name[128], path[256];
 	uint64_t offset;
-	int ret;
+	int fd, ret;
 
 	ret = ivs->ops->section_offset(ivs, section, &offset);
 	if (!ret)
@@ -64,8 +64,10 @@ static int open_section(struct ivshmem *ivs,
 		snprintf(path, sizeof(path), "/dev/%s.%s", name, section->name);
 	else
 		snprintf(path, sizeof(path), "/dev/%s", name);
-	ret = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return ret < 0 ? -errno : ret;
+	fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	return fd;
 }
 
 /* The node that was found by its name could be that of another device. */

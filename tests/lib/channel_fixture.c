@@ -80,16 +80,18 @@ struct ivshmem *join_link(const struct link *link, uint32_t *slot)
 void start_link(struct link *link, unsigned int vectors,
 		const char *description)
 {
+	struct ivshmem_format_options options = { .slots = 4 };
 	char error[256];
 	uint32_t slot;
+	int ret;
 
 	memset(link, 0, sizeof(*link));
 	__atomic_store_n(&doorbells_lost, false, __ATOMIC_RELAXED);
 	start_server(link, vectors);
 	link->ivs[0] = join_link(link, &slot);
-	if (ivshmem_format(link->ivs[0], description,
-			   &(struct ivshmem_format_options){ .slots = 4 },
-			   error, sizeof(error)))
+	ret = ivshmem_format(link->ivs[0], description, &options, error,
+			     sizeof(error));
+	if (ret)
 		fail_msg("%s: %s", description, error);
 	ivshmem_close(link->ivs[0]);
 	link->ivs[0] = join_link(link, &link->slots[0]);
