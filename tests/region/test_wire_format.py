@@ -234,3 +234,12 @@ def test_the_formulas_are_those_of_the_headers(tmp_path: Path, slots: int,
         f'ivregion_ring_size({size}ULL, {slots}, {queues})',
         f'ivregion_outbox_size({slots}, {queues}, {ring}U)'])) == [
             names['block'](queues), names['blocks'], ring, outbox(ring)]
+
+
+def test_the_limits_of_a_record_are_those_of_the_header(tmp_path: Path):
+    told = re.search(r'less (\d+) bytes of payload: (\d+) bytes in the\s+smallest ring, '
+                     r'1 GiB less (\d+) bytes', part('Limits'))
+    assert run_c(tmp_path, printed([
+        'IVRING_HEADER', 'ivring_max_length(IVRING_SIZE_MIN)',
+        '(1U << 30) - ivring_max_length(IVRING_SIZE_MAX)'])) == [
+            int(value) for value in told.groups()]

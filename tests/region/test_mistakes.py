@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The unit tests of the format fail when there is a mistake in it."""
+
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lab.paths import ROOT
+from proof.mutants import Mutant
+
+FOLDER = ROOT / 'tests/region'
+_wire = partial(Mutant, header='wire.h')
+_peer = partial(Mutant, header='peer.h')
+_link = partial(Mutant, header='link.h')
+
+MISTAKES = {
+    'superblock': [
+        _wire('any-vector', 'if (section->vector >= IVREGION_VECTORS_MAX)', 'if (0)'),
+        _wire('any-queues', '!section->queues || ', ''),
+        _wire('hidden-name', "return length && name[0] != '.';", 'return length;'),
+        _wire('more-behind-name', 'if (i != length || ', 'if ('),
+        _wire('any-reserved', 'if (region->minor > IVREGION_MINOR)\n', 'if (1)\n'),
+        _wire('pages-too-few', '!section->ring_size && section->usable', '0'),
+        _wire('writes-always', 'region->ro_compat & ~IVREGION_RO_KNOWN', 'false'),
+        _wire('any-checksum', 'ivshmem_from_le32(copy->checksum) != '
+              'ivregion_checksum(copy)', '0'),
+        _wire('memory-smaller', 'memory_size != (__u64)1 << size_log2',
+              'memory_size > (__u64)1 << size_log2')],
+    'layout': [
+        _wire('ring-too-large', '<=\n\t\t    size)', '<=\n\t\t    size * 2)'),
+        _wire('one-ring-for-all', '__u32 place = to < from ? to : to - 1;',
+              '__u32 place = to / 2;'),
+        _wire('not-aligned', '(*end + align - 1) & ~(align - 1)', '*end'),
+        _wire('rx-at-producer', 'ivregion_tx_offset(region, section, to, from, queue)',
+              'ivregion_tx_offset(region, section, from, to, queue)'),
+        _wire('directory-stays', 'ivregion_clear(memory, region);', ''),
+        _wire('instance-unseen', ' &&\n\t       ivshmem_load32(&superblock->instance) '
+              '== region->instance', '')],
+    'peer': [
+        _peer('silent-too-soon', 'now - peer->beat_at <= IVPEER_SILENT_MS',
+              'now - peer->beat_at < IVPEER_SILENT_MS'),
+        _peer('clock-wraps', 'now - peer->beat_at <= IVPEER_SILENT_MS',
+              'now <= peer->beat_at + IVPEER_SILENT_MS'),
+        _peer('server-unheard', 'status == IVREGION_VACANT || epoch == gone_epoch',
+              'status == IVREGION_VACANT'),
+        _peer('dead-words', '(first && status == IVREGION_CONNECTED)', 'first'),
+        _peer('name-endless', 'peer->name[i] = 0;', ''),
+        _peer('return-unseen', 'return before == IVPEER_ABSENT ? IVPEER_JOINED : '
+              'IVPEER_RETURNED;', 'return IVPEER_JOINED;')],
+    'link': [
+        # The reason for ivring_session(): an index of 0 near the end of 32 bits.
+        Mutant('session-ignored', '\t\treturn IVRING_STALE;', '\t\t(void)epoch;'),
+        _link('not-gone', 'ivshmem_store32(&link->own->epoch, 0);\t\t/* [A1] */', ''),
+        _link('old-epoch', 'ivpeer_fresh_epoch(random, link->last_epoch)',
+              'link->last_epoch ? link->last_epoch : random'),
+        _link('epoch-known', 'ivpeer_fresh_epoch(random, link->last_epoch)', '7'),
+        _link('indices-stay', 'ivlink_reset_rings(link);', ''),
+        _link('up-at-once', 'if (ack != link->epoch)', 'if (0)'),
+        _link('not-bound', 'ivring_consumer_bind(&link->queues[i].rx, '
+              '&link->peer->epoch,\n\t\t\t\t     link->ack);', ''),
+        _link('own-unseen', 'return ivshmem_load32(&link->own->epoch) == link->epoch &&\n'
+              '\t       ivshmem_load32(&link->own->ack) == link->ack;', 'return link;'),
+        _link('rest-alike', 'rest *= 2;', ''),
+        _link('never-good', 'link->faults = 0;\n\t}', '(void)0;\n\t}')]}
+
+
+def compiled(name: str, folder: Path, headers: Path) -> Path:
+    """The unit test @name with the format in @headers."""
+    program = folder / name
+    subprocess.run(['gcc', '-D_GNU_SOURCE', '-O1', f'-I{headers}',
+                    FOLDER / f'{name}_test.c', '-lcmocka', '-o', program], check=True)
+    return program
+
+
+@pytest.mark.parametrize('name, mistake', [
+    pytest.param(name, mistake, id=f'{name}-{mistake.name}')
+    for name, mistakes in MISTAKES.items() for mistake in mistakes])
+def test_a_mistake_is_found(tmp_path: Path, name: str, mistake: Mutant):
+    program = compiled(name, tmp_path, mistake.make(tmp_path))
+    done = subprocess.run([program], check=False, text=True, timeout=300,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode != 0, done.stdout
+
+
+@pytest.mark.parametrize('name', MISTAKES)
+def test_without_one_nothing_is_found(tmp_path: Path, name: str):
+    subprocess.run([compiled(name, tmp_path, ROOT / 'include')], check=True)
