@@ -79,7 +79,7 @@ def compiled(name: str, folder: Path, headers: Path) -> Path:
     for name, mistakes in MISTAKES.items() for mistake in mistakes])
 def test_a_mistake_is_found(tmp_path: Path, name: str, mistake: Mutant):
     program = compiled(name, tmp_path, mistake.make(tmp_path))
-    done = subprocess.run([program], check=False, text=True, timeout=300,
+    done = subprocess.run([program], check=False, timeout=300, errors='replace',
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode != 0, done.stdout
 
