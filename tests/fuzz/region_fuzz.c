@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads a superblock that the input has made, each load of it fresh, and uses
+ * all that follows from it: every offset has to lie where it may.
+ */
+#include "input.h"
+
+/* The largest region that is really there, to be formatted */
+#define SMALL_LOG2	18U
+
+static struct ivregion_superblock *there;
+static __u8 *memory;
+static size_t memory_size;
+static unsigned int loads, copies;
+static __u32 first_magic, seen_instance;
+
+void hostile_check_read(const void *ptr, size_t n)
+{
+	CHECK(within(ptr, n, there, sizeof(*there)));
+	if (n == sizeof(__u32))
+		loads++;
+	else
+		copies++;
+}
+
+void hostile_check_write(const void *ptr, size_t n)
+{
+	CHECK(within(ptr, n, memory, memory_size));
+}
+
+void hostile_stored(const __le32 *ptr, __u32 v)
+{
+	(void)ptr;
+	(void)v;
+}
+
+/* Mostly what is there */
+__u32 hostile_word(const __le32 *ptr)
+{
+	__u32 value = take(1) % 16 ? *ptr : take(4);
+
+	if (ptr == &there->magic && loads == 1)
+		first_magic = value;
+	if (ptr == &there->instance)
+		seen_instance = value;
+	return value;
+}
+
+/* By then each byte may be another one, too */
+void hostile_bytes(void *to, const void *from, size_t n)
+{
+	__u32 changes = take(1) % 4 ? 0 : take(1) % 8;
+
+	memcpy(to, from, n);
+	while (changes--)
+		((__u8 *)to)[take(2) % n] = (__u8)take(1);
+}
+
+/* Numbers that are right, at a limit, next to one, or any */
+static __u32 number(__u32 lowest, __u32 highest)
+{
+	switch (take(1) % 8) {
+	case 0:
+		return take(4);
+	case 1:
+		return highest + 1;
+	case 2:
+		return lowest - 1;
+	case 3:
+		return highest;
+	default:
+		return lowest + take(2) % (highest - lowest + 1);
+	}
+}
+
+static void make_entry(struct ivregion_entry *entry, __u32 size_log2, __u32 i)
+{
+	__u32 length = take(1);
+
+	entry->type = number(IVREGION_RAW, IVREGION_BLK);
+	entry->pages = take(1) % 8 ? take(2) << (size_log2 % 32 / 2) % 16 : take(4);
+	entry->vector = number(0, IVREGION_VECTORS_MAX - 1);
+	entry->queues = number(1, IVREGION_QUEUES_MAX);
+	entry->features = take(1) ? 0 : take(4);
+	entry->reserved[take(1) % 3] = take(1) ? 0 : take(4);
+	entry->name[0] = (__u8)('a' + i);
+	for (__u32 n = 1; n < length % (IVREGION_SECTION_NAME + 1); n++)
+		entry->name[n] = length < 128 ? 'x' : (__u8)take(1);
+}
+
+static __u32 make_superblock(struct ivregion_superblock *s)
+{
+	__u32 count, size_log2 = take(1) % 2 ? SMALL_LOG2 :
+					       number(IVREGION_SIZE_LOG2_MIN,
+						      IVREGION_SIZE_LOG2_MAX);
+
+	memset(s, 0, sizeof(*s));
+	s->magic = IVREGION_MAGIC;
+	s->major = IVREGION_MAJOR;
+	s->minor = take(1) % 4 ? 0 : take(4);
+	s->compat = take(1) % 4 ? 0 : take(4);
+	s->ro_compat = take(1) % 4 ? 0 : take(4);
+	s->incompat = take(1) % 16 ? 0 : take(4);
+	s->instance = take(4);
+	s->size_log2 = size_log2;
+	s->slots = number(IVREGION_SLOTS_MIN, IVREGION_SLOTS_MAX);
+	count = take(1) % 8;
+	s->sections = take(1) % 16 ? count : number(0, IVREGION_SECTIONS_MAX);
+	for (__u32 i = 0; i < count; i++)
+		make_entry(&s->section[i], size_log2, i);
+	return size_log2;
+}
+
+/* A word that lies in the outbox of @slot, whole */
+static void check_piece(const struct ivregion *region,
+			const struct ivregion_section *section, __u32 slot,
+			__u64 offset, __u64 size)
+{
+	__u64 outbox = ivregion_outbox_offset(region, section, slot);
+	__u64 end = outbox + ivregion_outbox_size(region->slots, section->queues,
+						  section->ring_size);
+
+	CHECK(offset % IVRING_ALIGN == 0);
+	CHECK(offset >= outbox && size <= end - offset && offset <= end);
+	CHECK(outbox >= section->offset);
+	CHECK(end <= section->offset + section->size);
+}
+
+static void check_rings(const struct ivregion *region,
+			const struct ivregion_section *section)
+{
+	__u32 from = take(1) % region->slots;
+	__u32 to = (from + 1 + take(1) % (region->slots - 1)) % region->slots;
+	__u32 queue = take(1) % section->queues;
+	__u64 blocks = ivregion_outbox_offset(region, section, from) +
+		       ivregion_blocks_size(region->slots, section->queues);
+	__u64 link = ivregion_link_offset(region, section, from, to);
+	__u64 tx = ivregion_tx_offset(region, section, from, to, queue);
+
+	CHECK(section->ring_size >= IVRING_SIZE_MIN);
+	CHECK((section->ring_size & (section->ring_size - 1)) == 0);
+	check_piece(region, section, from, link, sizeof(struct ivlink_line));
+	check_piece(region, section, from, tx, sizeof(struct ivring_tx));
+	check_piece(region, section, to,
+		    ivregion_rx_offset(region, section, from, to, queue),
+		    sizeof(struct ivring_rx));
+	check_piece(region, section, from,
+		    ivregion_data_offset(region, section, from, to, queue),
+		    section->ring_size);
+	/* Lines before data */
+	CHECK(tx > link && tx + sizeof(struct ivring_tx) <= blocks);
+	CHECK(ivregion_data_offset(region, section, from, to, queue) >= blocks);
+}
+
+static void check_region(const struct ivregion *region, __u64 size)
+{
+	__u64 end = ivregion_control_size(region->slots);
+
+	CHECK(region->size == size);
+	CHECK(region->slots >= 2 && region->slots <= 64);
+	CHECK(ivregion_server_offset(region->slots) <= 2 * IVREGION_PAGE);
+	CHECK(region->nr_sections <= IVREGION_SECTIONS_MAX);
+	CHECK(region->read_only == (region->ro_compat != 0));
+	CHECK(!region->incompat);
+	for (__u32 i = 0; i < region->nr_sections; i++) {
+		const struct ivregion_section *section = &region->sections[i];
+
+		CHECK(section->offset >= end && section->size);
+		CHECK(section->offset % IVREGION_PAGE == 0);
+		CHECK(section->size < IVREGION_LARGE ||
+		      section->offset % IVREGION_LARGE == 0);
+		CHECK(section->size <= size);
+		end = section->offset + section->size;
+		CHECK(section->vector < 256);
+		CHECK(section->queues >= 1 && section->queues <= 16);
+		CHECK(section->usable || region->minor > IVREGION_MINOR);
+		CHECK(section->usable || !section->ring_size);
+		CHECK(memchr(section->name, 0, sizeof(section->name)));
+		CHECK(section->name[0] && section->name[0] != '.' &&
+		      !strchr(section->name, '/'));
+		for (__u32 j = 0; j < i; j++)
+			CHECK(strcmp(section->name, region->sections[j].name));
+		if (section->ring_size)
+			check_rings(region, section);
+	}
+	CHECK(end <= size);
+}
+
+/* Formatting writes within the memory, and what is read back is the same */
+static void check_write(const struct ivregion_superblock *s,
+			const struct ivregion *region)
+{
+	static struct ivregion again;
+
+	memory_size = (size_t)1 << SMALL_LOG2;
+	memory = malloc(memory_size);
+	CHECK(memory);
+	ivregion_write(memory, s, region);
+	memset(&again, 0xa5, sizeof(again));
+	CHECK(ivregion_parse((void *)memory, memory_size, &again) == IVREGION_OK);
+	CHECK(!memcmp(&again, region, offsetof(struct ivregion, sections)));
+	free(memory);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	static struct ivregion_superblock copy;
+	static struct ivregion region;
+	enum ivregion_error error;
+	__u32 size_log2;
+	bool intact;
+	__u64 length;
+
+	input = bytes;
+	input_end = bytes + size;
+	loads = copies = 0;
+	there = malloc(sizeof(*there));
+	CHECK(there);
+	size_log2 = make_superblock(there);
+	ivregion_read(there, &copy);
+	CHECK(loads == 1 && copies == 1);
+	CHECK(copy.magic == first_magic);
+	/* Else the checksum would hide all that is behind it */
+	if (take(1) % 16)
+		copy.checksum = ivregion_checksum(&copy);
+	length = size_log2 < 64 ? (__u64)1 << size_log2 : take(4);
+	memset(&region, 0xa5, sizeof(region));
+	error = ivregion_parse(&copy, length, &region);
+	CHECK(strlen(ivregion_error_text(error)) > 5);
+	CHECK(region.failed < IVREGION_SECTIONS_MAX);
+	if (!error) {
+		CHECK(first_magic == IVREGION_MAGIC);
+		check_region(&region, length);
+		if (size_log2 == SMALL_LOG2)
+			check_write(&copy, &region);
+		loads = 0;
+		intact = ivregion_intact(there, &region);
+		CHECK(loads <= 2);
+		CHECK(!intact || (first_magic == IVREGION_MAGIC &&
+				  seen_instance == region.instance));
+	}
+	free(there);
+	return 0;
+}
