@@ -259,6 +259,23 @@ static inline int ivring_error(enum ivring_fault fault)
 	return fault == IVRING_STALE ? -EPIPE : -EPROTO;
 }
 
+/*
+ * Whether the first record of a batch may be written: private memory that was
+ * restored from a snapshot may be of another session, or behind this one
+ */
+static inline bool ivring_may_send(struct ivring_producer *p)
+{
+	p->fault = ivring_session(p->session, p->epoch, &p->own->prod, p->prod);
+	return !p->fault;
+}
+
+/* Likewise, whether the first record of those not yet released may be read */
+static inline bool ivring_may_receive(struct ivring_consumer *c)
+{
+	c->fault = ivring_session(c->session, c->epoch, &c->own->cons, c->cons);
+	return !c->fault;
+}
+
 /* Looks at the consumer's index: it may only grow, up to what is published */
 static inline bool ivring_refresh_cons(struct ivring_producer *p)
 {
@@ -306,7 +323,8 @@ static inline void ivring_put_header(struct ivring_producer *p, __u32 length,
  * takes its place.
  *
  * Return: 0; -EAGAIN (no space now, see ivring_want_space()), -EMSGSIZE (longer
- * than ivring_max_length()), -EPROTO (the ring is broken, see @p->fault).
+ * than ivring_max_length()), -EPIPE (the session is over), -EPROTO (the ring is
+ * broken, see @p->fault).
  */
 static inline int ivring_reserve(struct ivring_producer *p, __u32 length,
 				 void __ivshmem **payload)
@@ -325,6 +343,8 @@ static inline int ivring_reserve(struct ivring_producer *p, __u32 length,
 			return ivring_error(p->fault);
 		if (cost > p->size - (p->next - p->cons))
 			return -EAGAIN;
+	} else if (p->next == p->prod && !ivring_may_send(p)) {
+		return ivring_error(p->fault);
 	}
 
 	if (cost != need) {
@@ -463,10 +483,14 @@ static inline int ivring_peek(struct ivring_consumer *c,
 	c->total = 0;
 	/* At most one padding comes before a record */
 	for (tries = 0; tries < 2 && !c->fault; tries++) {
-		if (c->next == c->prod && !ivring_refresh_prod(c))
+		if (c->next == c->prod) {
+			if (!ivring_refresh_prod(c))
+				break;
+			if (c->next == c->prod)
+				return -EAGAIN;
+		} else if (c->next == c->cons && !ivring_may_receive(c)) {
 			break;
-		if (c->next == c->prod)
-			return -EAGAIN;
+		}
 
 		record = (const struct ivring_record __ivshmem *)
 			 (c->data + (c->next & (c->size - 1)));

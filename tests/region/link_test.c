@@ -207,6 +207,80 @@ static void rings_are_bound_to_the_session(void **state)
 	assert_false(world_up(&w, 1));
 }
 
+/* Side @i is as it was when @before was taken; what is shared is as it is */
+static void restore(struct world *w, __u32 i, const struct side *before)
+{
+	w->side[i] = *before;
+	w->dishonest = true;
+}
+
+static void a_restored_sender_sends_nothing_of_its_old_session(void **state)
+{
+	struct side before;
+	struct world w;
+
+	(void)state;
+	/* Into another session, or into the same one */
+	for (unsigned int anew = 0; anew < 2; anew++) {
+		for (unsigned int records = 0; records < 8; records++) {
+			begin_up(&w);
+			for (unsigned int i = 0; i < 3; i++) {
+				world_send(&w, 0, 0, 64);
+				world_receive(&w, 1, 0);
+			}
+			before = w.side[0];
+			if (anew)
+				world_restart(&w, 0);
+			world_settle(&w);
+			for (unsigned int i = 0; i < records; i++)
+				assert_true(world_send(&w, 0, 0, 64));
+			for (unsigned int i = 0; i < records / 2; i++)
+				assert_true(world_receive(&w, 1, 0));
+			restore(&w, 0, &before);
+			/* world_receive() looks at what arrives */
+			for (unsigned int i = 0; i < 4; i++)
+				world_send(&w, 0, 0, 64);
+			world_drain(&w);
+			assert_int_equal(world_up(&w, 0), !anew && !records);
+			world_settle(&w);
+			w.dishonest = false;
+			world_prove(&w);
+		}
+	}
+}
+
+static void a_restored_receiver_receives_nothing_of_another_session(void **state)
+{
+	static const unsigned int records[] = { 0, 1, 3, 8, 31, 32, 33, 64 };
+	struct side before;
+	struct world w;
+
+	(void)state;
+	for (unsigned int n = 0; n < 2 * ARRAY_SIZE(records); n++) {
+		begin_up(&w);
+		/* It knows of two that it has not yet received */
+		for (unsigned int i = 0; i < 3; i++)
+			world_send(&w, 0, 0, 64);
+		world_receive(&w, 1, 0);
+		before = w.side[1];
+		if (n % 2) {
+			/* In another session, whose records lie where those did */
+			world_restart(&w, 0);
+			world_settle(&w);
+			world_prove(&w);
+		}
+		for (unsigned int i = 0; i < records[n / 2]; i++) {
+			while (!world_send(&w, 0, 0, 64))
+				assert_true(world_receive(&w, 1, 0));
+		}
+		restore(&w, 1, &before);
+		world_drain(&w);
+		world_settle(&w);
+		w.dishonest = false;
+		world_prove(&w);
+	}
+}
+
 /* One side stops for ever behind each store of an announcement, and returns */
 static void stop_within_announce(struct world *w, __u32 i, unsigned int after)
 {
@@ -504,6 +578,10 @@ int main(void)
 		cmocka_unit_test(nothing_of_another_session_is_delivered),
 		cmocka_unit_test(nothing_is_sent_into_another_session),
 		cmocka_unit_test(rings_are_bound_to_the_session),
+		cmocka_unit_test(
+			a_restored_sender_sends_nothing_of_its_old_session),
+		cmocka_unit_test(
+			a_restored_receiver_receives_nothing_of_another_session),
 		cmocka_unit_test(who_stops_in_the_middle_harms_nobody),
 		cmocka_unit_test(changed_words_of_its_own_are_noticed),
 		cmocka_unit_test(a_broken_ring_ends_the_session),

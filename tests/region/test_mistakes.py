@@ -52,6 +52,9 @@ MISTAKES = {
     'link': [
         # The reason for ivring_session(): an index of 0 near the end of 32 bits.
         Mutant('session-ignored', '\t\treturn IVRING_STALE;', '\t\t(void)epoch;'),
+        # What comes back from a snapshot sends or receives across sessions.
+        Mutant('restored-sends', 'p->next == p->prod && !ivring_may_send(p)', '0'),
+        Mutant('restored-receives', 'c->next == c->cons && !ivring_may_receive(c)', '0'),
         _link('not-gone', 'ivshmem_store32(&link->own->epoch, 0);\t\t/* [A1] */', ''),
         _link('old-epoch', 'ivpeer_fresh_epoch(random, link->last_epoch)',
               'link->last_epoch ? link->last_epoch : random'),

@@ -30,8 +30,10 @@ struct world {
 	struct side side[2];
 	__u32 now;
 	__u32 random;
-	/* Words or memory were changed by somebody: faults may come */
+	/* Words were changed, or memory came back from a snapshot: faults may come */
 	bool dishonest;
+	/* By somebody who may write anything: so may be received */
+	bool hostile;
 	unsigned long delivered;
 };
 
@@ -156,9 +158,9 @@ static inline bool world_receive(struct world *w, __u32 i, __u32 q)
 		world_broken(w, i, rx->fault);
 	if (ret)
 		return false;
-	WORLD_CHECK(length >= sizeof(message) || w->dishonest);
+	WORLD_CHECK(length >= sizeof(message) || w->hostile);
 	ivshmem_copy_in(&message, payload, sizeof(message));
-	if (!w->dishonest) {
+	if (!w->hostile) {
 		WORLD_CHECK(kind == q && message.queue == q);
 		WORLD_CHECK(message.to == side->link.epoch);
 		WORLD_CHECK(message.from == side->link.ack);
