@@ -223,7 +223,6 @@ static void shift(void)
 		__u32 index = 0 - IVRING_ALIGN * take(1);
 
 		/* Not a store of either of them */
-		honest = true;
 		for (__u32 i = 0; i < 2; i++) {
 			for (__u32 q = 0; q < WORLD_QUEUES; q++) {
 				struct ivring_producer *tx =
@@ -311,6 +310,7 @@ static void run_honest(void)
 static void run_hostile(void)
 {
 	w.dishonest = true;
+	w.hostile = true;
 	ivlink_start(&w.side[0].link);
 	while (input < input_end) {
 		act(0);
