@@ -674,18 +674,20 @@ static inline void ivregion_clear(__u8 __ivshmem *memory,
 {
 	const struct ivregion_section *section;
 	__u32 i, slot;
+	size_t size;
 
-	ivshmem_zero(memory + IVREGION_PAGE,
-		     ivregion_control_size(region->slots) - IVREGION_PAGE);
+	size = (size_t)(ivregion_control_size(region->slots) - IVREGION_PAGE);
+	ivshmem_zero(memory + IVREGION_PAGE, size);
 	for (i = 0; i < region->nr_sections; i++) {
 		section = &region->sections[i];
+		size = (size_t)ivregion_blocks_size(region->slots,
+						    section->queues);
 		for (slot = 0; section->ring_size && slot < region->slots;
 		     slot++)
 			ivshmem_zero(memory + ivregion_outbox_offset(region,
 								     section,
 								     slot),
-				     ivregion_blocks_size(region->slots,
-							  section->queues));
+				     size);
 	}
 }
 
