@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Uses all of the ring, for compilers only: as C, as C++ and as a module.
+ * Uses all of the shared format, for compilers only: as C, as C++ and as a
+ * module.
  */
-#include <ivshmem/ring.h>
+#include <ivshmem/link.h>
 
 #ifdef __KERNEL__
 #include <linux/module.h>
 
-MODULE_DESCRIPTION("compiles the ring");
+MODULE_DESCRIPTION("compiles the shared format");
 MODULE_LICENSE("GPL");
 #endif
 
 int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,
 	       struct ivring_rx __ivshmem *rx);
+int every_call_of_wire(__u8 __ivshmem *memory, struct ivregion_superblock *copy,
+		       struct ivregion *region);
+int every_call_of_peer(__u8 __ivshmem *memory, struct ivpeer *peer, __u32 slot);
+int every_call_of_link(__u8 __ivshmem *memory, const struct ivregion *region,
+		       struct ivlink *link, struct ivlink_queue *queues);
 
 int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,
@@ -41,4 +47,59 @@ int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	ivshmem_copy_in(text, from, sizeof(text));
 	ivring_advance(c);
 	return ivring_release(c) ? text[0] : 0;
+}
+
+/* Reads a superblock, and writes it again */
+int every_call_of_wire(__u8 __ivshmem *memory, struct ivregion_superblock *copy,
+		       struct ivregion *region)
+{
+	struct ivregion_superblock __ivshmem *there;
+	enum ivregion_error error;
+
+	there = (struct ivregion_superblock __ivshmem *)memory;
+	ivregion_read(there, copy);
+	error = ivregion_parse(copy, 1U << 20, region);
+	if (error)
+		return ivregion_error_text(error)[0];
+	if (!ivregion_intact(there, region))
+		return -EAGAIN;
+	ivregion_erase(there);
+	copy->checksum = ivshmem_to_le32(ivregion_checksum(copy));
+	ivregion_write(memory, copy, region);
+	return 0;
+}
+
+/* Joins, looks at itself, and leaves */
+int every_call_of_peer(__u8 __ivshmem *memory, struct ivpeer *peer, __u32 slot)
+{
+	static const char name[IVREGION_PEER_NAME] = "name";
+	struct ivregion_peer_line __ivshmem *line;
+	struct ivregion_server_line __ivshmem *server;
+	enum ivpeer_event event;
+
+	line = (struct ivregion_peer_line __ivshmem *)
+	       (memory + ivregion_peer_offset(slot));
+	server = (struct ivregion_server_line __ivshmem *)
+		 (memory + ivregion_server_offset(slot));
+	ivpeer_init(peer);
+	ivpeer_join(line, ivpeer_fresh_epoch(1, peer->epoch), 1, name);
+	event = ivpeer_look(peer, line, server, IVPEER_BEAT_MS);
+	ivpeer_leave(line);
+	return (int)event;
+}
+
+/* Begins a link with the next slot, and ends it */
+int every_call_of_link(__u8 __ivshmem *memory, const struct ivregion *region,
+		       struct ivlink *link, struct ivlink_queue *queues)
+{
+	unsigned int events;
+
+	ivlink_init(link, memory, region, &region->sections[0], 0, 1, queues);
+	ivlink_start(link);
+	events = ivlink_step(link, 0, 1);
+	if (ivlink_check(link))
+		events |= ivlink_end(link, IVRING_TAMPERED, 0);
+	if (ivlink_resting(link, 0))
+		return -EAGAIN;
+	return (int)(events | ivlink_stop(link));
 }
