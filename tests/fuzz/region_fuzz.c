@@ -12,7 +12,7 @@ static struct ivregion_superblock *there;
 static __u8 *memory;
 static size_t memory_size;
 static unsigned int loads, copies;
-static __u32 first_magic, seen_instance;
+static __u32 first_magic, seen_magic, seen_instance;
 
 void hostile_check_read(const void *ptr, size_t n)
 {
@@ -41,6 +41,8 @@ __u32 hostile_word(const __le32 *ptr)
 
 	if (ptr == &there->magic && loads == 1)
 		first_magic = value;
+	if (ptr == &there->magic)
+		seen_magic = value;
 	if (ptr == &there->instance)
 		seen_instance = value;
 	return value;
@@ -75,17 +77,33 @@ static __u32 number(__u32 lowest, __u32 highest)
 
 static void make_entry(struct ivregion_entry *entry, __u32 size_log2, __u32 i)
 {
+	__u32 what = take(1);
 	__u32 length = take(1);
 
 	entry->type = number(IVREGION_RAW, IVREGION_BLK);
-	entry->pages = take(1) % 8 ? take(2) << (size_log2 % 32 / 2) % 16 : take(4);
+	/* So that several fit, or just do not */
+	entry->pages = what & 7 ? 1 + take(1) % ((1U << (size_log2 - 12) % 20) / 2 + 1) :
+				  take(4);
 	entry->vector = number(0, IVREGION_VECTORS_MAX - 1);
-	entry->queues = number(1, IVREGION_QUEUES_MAX);
-	entry->features = take(1) ? 0 : take(4);
-	entry->reserved[take(1) % 3] = take(1) ? 0 : take(4);
-	entry->name[0] = (__u8)('a' + i);
+	entry->queues = what & 8 ? 1 : number(1, IVREGION_QUEUES_MAX);
+	entry->features = what & 0x30 ? 0 : take(4);
+	entry->reserved[i % 3] = what & 0xc0 ? 0 : take(4);
+	entry->name[0] = (__u8)('a' + (length % 16 ? i : 0));
 	for (__u32 n = 1; n < length % (IVREGION_SECTION_NAME + 1); n++)
-		entry->name[n] = length < 128 ? 'x' : (__u8)take(1);
+		entry->name[n] = length < 192 ? 'x' : (__u8)take(1);
+}
+
+/* All entries are used, or one more */
+static void make_many(struct ivregion_superblock *s)
+{
+	s->sections = IVREGION_SECTIONS_MAX + take(1) % 2;
+	for (__u32 i = 0; i < IVREGION_SECTIONS_MAX; i++) {
+		s->section[i].type = IVREGION_RAW;
+		s->section[i].pages = 1;
+		s->section[i].queues = 1;
+		s->section[i].name[0] = (__u8)('A' + i % 26);
+		s->section[i].name[1] = (__u8)('0' + i / 26);
+	}
 }
 
 static __u32 make_superblock(struct ivregion_superblock *s)
@@ -103,11 +121,14 @@ static __u32 make_superblock(struct ivregion_superblock *s)
 	s->incompat = take(1) % 16 ? 0 : take(4);
 	s->instance = take(4);
 	s->size_log2 = size_log2;
-	s->slots = number(IVREGION_SLOTS_MIN, IVREGION_SLOTS_MAX);
+	s->slots = take(1) % 2 ? 2 + take(1) % 4 :
+				 number(IVREGION_SLOTS_MIN, IVREGION_SLOTS_MAX);
 	count = take(1) % 8;
 	s->sections = take(1) % 16 ? count : number(0, IVREGION_SECTIONS_MAX);
 	for (__u32 i = 0; i < count; i++)
 		make_entry(&s->section[i], size_log2, i);
+	if (!count && take(1) % 2)
+		make_many(s);
 	return size_log2;
 }
 
@@ -152,7 +173,35 @@ static void check_rings(const struct ivregion *region,
 	CHECK(ivregion_data_offset(region, section, from, to, queue) >= blocks);
 }
 
-static void check_region(const struct ivregion *region, __u64 size)
+static bool all_letters(const char *name)
+{
+	return name[0] && name[0] != '.' &&
+	       !name[strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")];
+}
+
+/* What the section says, and what the entry does */
+static void check_section(const struct ivregion *region,
+			  const struct ivregion_section *section,
+			  const struct ivregion_entry *entry)
+{
+	bool known = entry->type >= IVREGION_RAW && entry->type <= IVREGION_BLK;
+
+	CHECK(section->type == entry->type && section->vector == entry->vector);
+	CHECK(section->size == (__u64)entry->pages * IVREGION_PAGE);
+	CHECK(section->vector < 256);
+	CHECK(section->queues >= 1 && section->queues <= 16);
+	CHECK(section->usable == (known && !entry->features));
+	CHECK(section->usable || region->minor > IVREGION_MINOR);
+	CHECK(section->usable || !section->ring_size);
+	CHECK(memchr(section->name, 0, sizeof(section->name)));
+	CHECK(all_letters(section->name));
+	if (section->ring_size)
+		check_rings(region, section);
+}
+
+static void check_region(const struct ivregion *region,
+			 const struct ivregion_superblock *copy, __u64 size)
 {
 	__u64 end = ivregion_control_size(region->slots);
 
@@ -171,17 +220,9 @@ static void check_region(const struct ivregion *region, __u64 size)
 		      section->offset % IVREGION_LARGE == 0);
 		CHECK(section->size <= size);
 		end = section->offset + section->size;
-		CHECK(section->vector < 256);
-		CHECK(section->queues >= 1 && section->queues <= 16);
-		CHECK(section->usable || region->minor > IVREGION_MINOR);
-		CHECK(section->usable || !section->ring_size);
-		CHECK(memchr(section->name, 0, sizeof(section->name)));
-		CHECK(section->name[0] && section->name[0] != '.' &&
-		      !strchr(section->name, '/'));
+		check_section(region, section, &copy->section[i]);
 		for (__u32 j = 0; j < i; j++)
 			CHECK(strcmp(section->name, region->sections[j].name));
-		if (section->ring_size)
-			check_rings(region, section);
 	}
 	CHECK(end <= size);
 }
@@ -195,10 +236,18 @@ static void check_write(const struct ivregion_superblock *s,
 	memory_size = (size_t)1 << SMALL_LOG2;
 	memory = malloc(memory_size);
 	CHECK(memory);
+	memset(memory, 0xa5, memory_size);
 	ivregion_write(memory, s, region);
 	memset(&again, 0xa5, sizeof(again));
 	CHECK(ivregion_parse((void *)memory, memory_size, &again) == IVREGION_OK);
 	CHECK(!memcmp(&again, region, offsetof(struct ivregion, sections)));
+	for (__u32 i = 0; i < region->nr_sections; i++) {
+		const struct ivregion_section *x = &region->sections[i];
+
+		/* What was there stays, but for the words of links and rings */
+		CHECK(memory[x->offset + x->size - 1] == 0xa5);
+		CHECK(memory[x->offset] == (x->ring_size ? 0 : 0xa5));
+	}
 	free(memory);
 }
 
@@ -230,14 +279,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	CHECK(region.failed < IVREGION_SECTIONS_MAX);
 	if (!error) {
 		CHECK(first_magic == IVREGION_MAGIC);
-		check_region(&region, length);
+		check_region(&region, &copy, length);
 		if (size_log2 == SMALL_LOG2)
 			check_write(&copy, &region);
 		loads = 0;
+		seen_magic = 0;
+		seen_instance = ~region.instance;
 		intact = ivregion_intact(there, &region);
 		CHECK(loads <= 2);
-		CHECK(!intact || (first_magic == IVREGION_MAGIC &&
-				  seen_instance == region.instance));
+		CHECK(intact == (seen_magic == IVREGION_MAGIC &&
+				 seen_instance == region.instance));
 	}
 	free(there);
 	return 0;
