@@ -9,8 +9,8 @@ from lab.paths import ROOT
 
 FOLDER = ROOT / 'tests/fuzz'
 # The longest input, and the runs that the tests make.
-NAMES = {'ring': (400, 80000), 'region': (300, 40000), 'peer': (400, 200000),
-         'link': (500, 60000)}
+NAMES = {'ring': (400, 80000), 'region': (300, 30000), 'peer': (400, 100000),
+         'link': (500, 15000)}
 
 
 def build(name: str, folder: Path, headers: Path = ROOT / 'include') -> Path:

@@ -17,7 +17,7 @@
 
 static __u8 *memory;
 static struct world w, saved;
-static bool honest;
+static bool honest, rollback, calm;
 static unsigned int loads;
 /* Whose turn it is, and whose within it */
 static unsigned int depth;
@@ -44,7 +44,7 @@ static void meanwhile(void)
 {
 	__u32 i = actor;
 
-	if (!honest || !mortal || depth > 1)
+	if (!honest || calm || !mortal || depth > 1)
 		return;
 	switch (take(1) % 32) {
 	case 1:
@@ -194,7 +194,7 @@ static void act(__u32 i)
 	case 6:
 	case 7:
 	case 8:
-		world_send(&w, i, q, take(2) % 2000);
+		world_send(&w, i, q, calm ? 64 : take(2) % 2000);
 		break;
 	case 9:
 		if (world_up(&w, i))
@@ -279,10 +279,41 @@ static void settle(void)
 	CHECK(world_receive(&w, 1, 1));
 }
 
+/* Somebody writes into the line of @i, who finds out in the next step */
+static void tamper(__u32 i)
+{
+	struct ivlink *link = &w.side[i].link;
+	bool noticed = link->state == IVLINK_WAIT || link->state == IVLINK_UP;
+	__u32 bits = 1U << take(1) % 32;
+
+	/* Not a store of either of them */
+	if (take(1) % 2)
+		link->own->epoch ^= bits;
+	else
+		link->own->ack ^= bits;
+	w.dishonest = true;
+	mortal = false;
+	actor = i;
+	step(i);
+	/* Unless the peer has begun anew, which is looked at first */
+	if (noticed)
+		CHECK(link->state == IVLINK_ANNOUNCE &&
+		      (link->faults || link->reason == IVRING_STALE));
+}
+
+/* What no honest peer would do, nor have to fear of another */
+static void break_rules(void)
+{
+	__u32 what = take(1);
+
+	if (what % 4 == 0)
+		tamper(what / 128);
+	else
+		restore(what / 128);
+}
+
 static void run_honest(void)
 {
-	volatile bool rollback = take(1) % 8 == 0;
-
 	while (input < input_end) {
 		unsigned int what = take(1);
 
@@ -294,9 +325,9 @@ static void run_honest(void)
 			world_restart(&w, actor);
 		} else if (what == 0xff) {
 			shift();
-		} else if (what == 0xfe && rollback) {
-			restore(take(1) % 2);
-		} else if (what == 0xfd) {
+		} else if (what >= 0xf8 && rollback) {
+			break_rules();
+		} else if (what >= 0xf0 && rollback) {
 			saved = w;
 		} else {
 			act(what % 2);
@@ -326,6 +357,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	CHECK(memory);
 	memset(memory, 0, WORLD_SIZE);
 	honest = take(1) % 4 != 0;
+	rollback = take(1) % 4 == 0;
+	calm = take(1) % 4 == 0;
 	mortal = false;
 	depth = 0;
 	world_begin(&w, memory, take(1) % 2 ? take(4) : 0 - take(2));
