@@ -214,7 +214,7 @@ static void restore(struct world *w, __u32 i, const struct side *before)
 	w->dishonest = true;
 }
 
-static void a_restored_sender_sends_nothing_of_its_old_session(void **state)
+static void a_restored_sender_sends_nothing_old(void **state)
 {
 	struct side before;
 	struct world w;
@@ -249,7 +249,7 @@ static void a_restored_sender_sends_nothing_of_its_old_session(void **state)
 	}
 }
 
-static void a_restored_receiver_receives_nothing_of_another_session(void **state)
+static void a_restored_receiver_receives_nothing_old(void **state)
 {
 	static const unsigned int records[] = { 0, 1, 3, 8, 31, 32, 33, 64 };
 	struct side before;
@@ -578,10 +578,8 @@ int main(void)
 		cmocka_unit_test(nothing_of_another_session_is_delivered),
 		cmocka_unit_test(nothing_is_sent_into_another_session),
 		cmocka_unit_test(rings_are_bound_to_the_session),
-		cmocka_unit_test(
-			a_restored_sender_sends_nothing_of_its_old_session),
-		cmocka_unit_test(
-			a_restored_receiver_receives_nothing_of_another_session),
+		cmocka_unit_test(a_restored_sender_sends_nothing_old),
+		cmocka_unit_test(a_restored_receiver_receives_nothing_old),
 		cmocka_unit_test(who_stops_in_the_middle_harms_nobody),
 		cmocka_unit_test(changed_words_of_its_own_are_noticed),
 		cmocka_unit_test(a_broken_ring_ends_the_session),
