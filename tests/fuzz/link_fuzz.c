@@ -207,36 +207,44 @@ static void act(__u32 i)
 	depth--;
 }
 
+/* The ring from side @i stands at @index; not by stores of either of them */
+static void shift_ring(__u32 i, __u32 q, __u32 index)
+{
+	struct ivring_producer *tx = &w.side[i].queues[q].tx;
+	struct ivring_consumer *rx = &w.side[1 - i].queues[q].rx;
+
+	tx->next = index;
+	tx->prod = index;
+	tx->cons = index;
+	tx->own->prod = index;
+	tx->own->space_event = index;
+	rx->next = index;
+	rx->prod = index;
+	rx->cons = index;
+	rx->own->cons = index;
+	rx->own->data_event = index;
+}
+
+static void drain(void)
+{
+	for (actor = 0; actor < 2; actor++) {
+		for (__u32 q = 0; q < WORLD_QUEUES; q++) {
+			while (world_receive(&w, actor, q))
+				;
+		}
+	}
+}
+
 /* Only here both stand still */
 static void shift(void)
 {
+	__u32 index = 0 - IVRING_ALIGN * take(1);
+
 	mortal = false;
-	if (world_agrees(&w)) {
-		for (actor = 0; actor < 2; actor++) {
-			for (__u32 q = 0; q < WORLD_QUEUES; q++) {
-				while (world_receive(&w, actor, q))
-					;
-			}
-		}
-	}
-	if (world_agrees(&w)) {
-		__u32 index = 0 - IVRING_ALIGN * take(1);
-
-		/* Not a store of either of them */
-		for (__u32 i = 0; i < 2; i++) {
-			for (__u32 q = 0; q < WORLD_QUEUES; q++) {
-				struct ivring_producer *tx =
-					&w.side[i].queues[q].tx;
-				struct ivring_consumer *rx =
-					&w.side[1 - i].queues[q].rx;
-
-				tx->next = tx->prod = tx->cons = index;
-				rx->next = rx->prod = rx->cons = index;
-				tx->own->prod = tx->own->space_event = index;
-				rx->own->cons = rx->own->data_event = index;
-			}
-		}
-	}
+	if (world_agrees(&w))
+		drain();
+	for (__u32 n = 0; world_agrees(&w) && n < 2 * WORLD_QUEUES; n++)
+		shift_ring(n % 2, n / 2, index);
 	mortal = true;
 }
 
@@ -264,12 +272,7 @@ static void settle(void)
 {
 	mortal = false;
 	agree();
-	for (actor = 0; actor < 2; actor++) {
-		for (__u32 q = 0; q < WORLD_QUEUES; q++) {
-			while (world_receive(&w, actor, q))
-				;
-		}
-	}
+	drain();
 	/* Whatever was, a session that begins now is right */
 	for (actor = 0; actor < 2; actor++)
 		ivlink_end(&w.side[actor].link, IVRING_STALE, w.now);

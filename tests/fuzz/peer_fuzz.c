@@ -94,8 +94,10 @@ static enum ivpeer_state expected_state(const struct ivpeer *before, __u32 now)
 	if (!seen[EPOCH] || seen[STATUS] == IVREGION_VACANT ||
 	    (connected && seen[EPOCH] == seen[GONE]))
 		return IVPEER_ABSENT;
-	if (before->seen ? seen[EPOCH] != before->epoch ||
-			   seen[HEARTBEAT] != before->heartbeat : connected)
+	if (!before->seen && connected)
+		return IVPEER_ALIVE;
+	if (before->seen && (seen[EPOCH] != before->epoch ||
+			     seen[HEARTBEAT] != before->heartbeat))
 		return IVPEER_ALIVE;
 	if (before->state == IVPEER_ALIVE && now - before->beat_at > 5000)
 		return IVPEER_SILENT;

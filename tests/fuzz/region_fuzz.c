@@ -262,7 +262,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
 	input = bytes;
 	input_end = bytes + size;
-	loads = copies = 0;
+	loads = 0;
+	copies = 0;
 	there = malloc(sizeof(*there));
 	CHECK(there);
 	size_log2 = make_superblock(there);

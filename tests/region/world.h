@@ -209,8 +209,12 @@ static inline void world_shift(struct world *w, __u32 index)
 			struct ivring_consumer *rx = &w->side[1 - i].queues[q].rx;
 
 			WORLD_CHECK(tx->prod == rx->cons);
-			tx->next = tx->prod = tx->cons = index;
-			rx->next = rx->prod = rx->cons = index;
+			tx->next = index;
+			tx->prod = index;
+			tx->cons = index;
+			rx->next = index;
+			rx->prod = index;
+			rx->cons = index;
 			ivshmem_store32(&tx->own->prod, index);
 			ivshmem_store32(&tx->own->space_event, index);
 			ivshmem_store32(&rx->own->cons, index);

@@ -15,11 +15,15 @@ MODULE_LICENSE("GPL");
 int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,
 	       struct ivring_rx __ivshmem *rx);
-int every_call_of_wire(__u8 __ivshmem *memory, struct ivregion_superblock *copy,
+int every_call_of_wire(__u8 __ivshmem *memory,
+		       struct ivregion_superblock *copy,
 		       struct ivregion *region);
-int every_call_of_peer(__u8 __ivshmem *memory, struct ivpeer *peer, __u32 slot);
-int every_call_of_link(__u8 __ivshmem *memory, const struct ivregion *region,
-		       struct ivlink *link, struct ivlink_queue *queues);
+int every_call_of_peer(__u8 __ivshmem *memory,
+		       struct ivpeer *peer,
+		       __u32 slot);
+int every_call_of_link(__u8 __ivshmem *memory,
+		       const struct ivregion *region, struct ivlink *link,
+		       struct ivlink_queue *queues);
 
 int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,
