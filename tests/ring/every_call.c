@@ -3,7 +3,7 @@
  * Uses all of the shared format, for compilers only: as C, as C++ and as a
  * module.
  */
-#include <ivshmem/link.h>
+#include "every_call.h"
 
 #ifdef __KERNEL__
 #include <linux/module.h>
@@ -11,19 +11,6 @@
 MODULE_DESCRIPTION("compiles the shared format");
 MODULE_LICENSE("GPL");
 #endif
-
-int every_call(struct ivring_producer *p, struct ivring_consumer *c,
-	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,
-	       struct ivring_rx __ivshmem *rx);
-int every_call_of_wire(__u8 __ivshmem *memory,
-		       struct ivregion_superblock *copy,
-		       struct ivregion *region);
-int every_call_of_peer(__u8 __ivshmem *memory,
-		       struct ivpeer *peer,
-		       __u32 slot);
-int every_call_of_link(__u8 __ivshmem *memory,
-		       const struct ivregion *region, struct ivlink *link,
-		       struct ivlink_queue *queues);
 
 int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,

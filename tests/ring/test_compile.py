@@ -57,6 +57,7 @@ def built_module(folder: Path, headers: str, mistake: Mutant | None = None
     """Build every_call.c in @folder as a module, watched by sparse."""
     source = mistake.make(folder) if mistake else ROOT / 'include'
     shutil.copytree(source / 'ivshmem', folder / 'ivshmem')
+    shutil.copy(SOURCE.with_suffix('.h'), folder)
     (folder / 'Kbuild').write_text('obj-m := every_call.o\n'
                                    'ccflags-y := -I$(src) -Werror '
                                    f'-Wframe-larger-than={FRAME}\n')
