@@ -210,3 +210,30 @@ def test_unbind_and_reload(vm, region, erased):
     wait_state(vm, "^attached")
     assert set_attribute(vm, NODE, "slot", "1").returncode == 0
     assert len(functions(vm)) == 2
+
+
+def test_unplugged_while_formatted(vm, region, erased, tmp_path):
+    """Functions, nodes and files of sections go with the device."""
+    path = tmp_path / "second"
+    with open(path, "wb") as memory:
+        memory.truncate(SIZE)
+    with Memory(path) as second:
+        second.write(Image(SIZE, sections()))
+        before = functions(vm)
+        device = vm.add_device(ivshmem_plain(path, SIZE, id="second"))
+        wait_state(vm, "^attached", "ivshmem1")
+        assert set_attribute(vm, "/dev/ivshmem1", "slot", "2").returncode == 0
+        assert len(functions(vm)) == len(before) + 2
+        reader = vm.spawn(["/usr/bin/python3", "-c",
+                           "import mmap, os, select\n"
+                           "f = os.open('/dev/ivshmem1.lab', os.O_RDWR)\n"
+                           "m = mmap.mmap(f, 65536); m[0]\n"
+                           "open('/run/reader.ready', 'w').close()\n"
+                           "p = select.poll(); p.register(f, select.POLLIN)\n"
+                           "assert p.poll(60000)[0][1] & select.POLLHUP\n"])
+        vm.wait_for("[ -e /run/reader.ready ]")
+        assert second.word(4 * PAGE)
+        vm.remove_device(device)
+        assert reader.wait().returncode == 0, reader.stderr
+        assert functions(vm) == before and section_nodes(vm) == []
+        assert second.word(4 * PAGE) == 0

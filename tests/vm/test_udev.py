@@ -5,6 +5,7 @@ import pytest
 
 from lab import ivshmem_plain
 from lab.paths import ROOT
+from tests.region_image import NET, RAW, Image, Memory, Section
 
 # Group, mode and node of each link, sorted by its name.
 LINKS = """
@@ -20,6 +21,7 @@ def vm(module_vms, tmp_path_factory):
     vm = module_vms("udev", devices=[
         ivshmem_plain(folder / "two", "2M", id="two", addr="0x12"),
         ivshmem_plain(folder / "one", "1M", id="one", addr="0x11")])
+    vm.memories = folder
     vm.run(f"""
         mkdir -p /run/udev/rules.d
         cp {ROOT}/packaging/udev/*.rules /run/udev/rules.d
@@ -80,3 +82,23 @@ def test_names_last_when_numbers_change(vm):
     assert sorted(after) == sorted(before)
     assert [after[name][0] for name in by_number] == ["/dev/ivshmem1", "/dev/ivshmem0"]
     test_names_that_last(vm)
+
+
+def test_names_of_sections(vm):
+    """A section is found by its name, and by its device's place with its name."""
+    with Memory(vm.memories / "one") as region:
+        region.write(Image(1 << 20, [Section(NET, "lan", 512 << 10),
+                                     Section(RAW, "lab-1", 4096)]))
+        vm.wait_for("ls /dev/ivshmem?.lab-1")
+        settle(vm)
+        node = vm.run("readlink -f /dev/ivshmem/by-name/lab-1").stdout.strip()
+        assert node == vm.run("ls /dev/ivshmem?.lab-1").stdout.strip()
+        found = links(vm)
+        assert sorted(found) == ["pci-0000:00:11.0", "pci-0000:00:11.0-lab-1",
+                                 "pci-0000:00:12.0"]
+        assert found["pci-0000:00:11.0-lab-1"] == (node, "ivshmem", "660")
+        assert vm.run("ls /dev/ivshmem/by-name").stdout.split() == ["lab-1"]
+        region.erase()
+        vm.wait_for("! ls /dev/ivshmem?.lab-1")
+        settle(vm)
+        assert sorted(links(vm)) == ["pci-0000:00:11.0", "pci-0000:00:12.0"]
