@@ -346,9 +346,11 @@ static inline unsigned int ivlink_end(struct ivlink *link,
 }
 
 /**
- * ivlink_resting() - for how long the link still rests, in milliseconds
+ * ivlink_resting() - for how long the link still rests
  * @link: the link
  * @now: the time
+ *
+ * Return: milliseconds, 0 if it does not rest.
  */
 static inline __u32 ivlink_resting(const struct ivlink *link, __u32 now)
 {

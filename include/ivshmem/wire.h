@@ -376,6 +376,8 @@ static inline __u64 ivregion_outbox_offset(const struct ivregion *region,
  * @section: one of its sections, with a ring_size
  * @slot: whose line, below the number of slots
  * @peer: the other end of the link, another slot below the number of slots
+ *
+ * Return: the offset in the region, in bytes.
  */
 static inline __u64 ivregion_link_offset(const struct ivregion *region,
 					 const struct ivregion_section *section,
@@ -392,6 +394,8 @@ static inline __u64 ivregion_link_offset(const struct ivregion *region,
  * @from: the producer's slot
  * @to: the consumer's slot
  * @queue: which pair, below the section's queues
+ *
+ * Return: the offset in the region, in bytes.
  */
 static inline __u64 ivregion_tx_offset(const struct ivregion *region,
 				       const struct ivregion_section *section,
@@ -644,8 +648,8 @@ ivregion_parse(const struct ivregion_superblock *copy, __u64 memory_size,
  * @superblock: the one in the region
  * @region: what was parsed of it
  *
- * False once somebody formats it anew, or has begun to: then nothing may be
- * written to it any more.
+ * Return: false once somebody formats it anew, or has begun to: then nothing
+ * may be written to it any more.
  */
 static inline bool
 ivregion_intact(const struct ivregion_superblock __ivshmem *superblock,
