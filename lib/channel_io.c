@@ -135,7 +135,8 @@ int ivshmem_channel_send(struct ivshmem_channel *ch, const void *data,
 	pthread_mutex_lock(&ch->tx.lock);
 	ret = reserve(ch, length, &to, timeout_ms);
 	if (!ret) {
-		if (length)
+		/* An empty message may have no data. */
+		if (data && to)
 			ivshmem_copy_out(to, data, length);
 		commit(ch, length, kind);
 		if (!(flags & IVSHMEM_CHANNEL_MORE))
@@ -284,7 +285,7 @@ int ivshmem_channel_recv(struct ivshmem_channel *ch, void *data, size_t size,
 		if (found_length > size) {
 			ret = -EMSGSIZE;
 		} else {
-			if (found_length)
+			if (data && from)
 				ivshmem_copy_in(data, from, found_length);
 			release(ch);
 		}
