@@ -40,6 +40,13 @@ bench-ring: ## measure the ring beside pipes, sockets, queues (build/bench/ring.
 	@scripts/build-userspace
 	@$(PYTHON) -m bench.ring
 
+.PHONY: bench-channel
+bench-channel: ## measure channels between guests beside TCP (build/bench/channel.json)
+	@scripts/setup build lab test
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m bench.channel
+
 .PHONY: proof
 proof: ## prove the ring, for all that a hostile peer can do
 	@scripts/setup build test

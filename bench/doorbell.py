@@ -4,15 +4,12 @@ space, in one run: alternating, in the same two virtual machines."""
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+from bench import report
 from demo.demo import SLOTS, VECTORS, Stage, complaints, ping, start_vms
 from demo.peers import DemoError, Guest, Host
 from demo.report import PAIRS
@@ -24,19 +21,6 @@ RESULT = BUILD / "bench/doorbell.json"
 # The first is ours.
 WAYS = ("driver", "vfio", "polling")
 FIGURES = ("p50", "p99")
-
-
-def machine(guest_release: str, mode: str) -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = next((line.split(":")[1].strip() for line in
-                  Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT,
-                            capture_output=True, text=True, check=False).stdout.strip()
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
-            "qemu": accel.qemu_version().split("version ")[-1].split()[0],
-            "accel": mode, "guest_kernel": guest_release, "commit": commit,
-            "load": os.getloadavg()[0]}
 
 
 def run_once(stage: Stage, guests: list[Guest], host: Host, count: int) -> dict[str, Any]:
@@ -64,21 +48,9 @@ def results(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             for figure in FIGURES:
                 ours = [run[WAYS[0]][pair]["rtt_us"][figure] for run in runs]
                 theirs = [run[peer][pair]["rtt_us"][figure] for run in runs]
-                rows.append({
-                    "name": f"doorbell_{pair.replace('-', '_')}_{figure}", "unit": "us",
-                    "better": "lower", "peer": peer,
-                    "ours": statistics.median(ours), "theirs": statistics.median(theirs),
-                    "ratio": round(statistics.median(theirs) / statistics.median(ours), 3),
-                    "runs": len(runs), "ours_all": ours, "theirs_all": theirs})
+                rows.append(report.row(f"doorbell_{pair.replace('-', '_')}_{figure}", "us",
+                                       "lower", ours, peer, theirs))
     return rows
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """For people; the ratio is how many times better ours is."""
-    lines = [f"{'name':<24}{'ours':>10}{'theirs':>10}  {'peer':<9}{'ratio':>7}"]
-    lines += [f"{row['name']:<24}{row['ours']:>10.1f}{row['theirs']:>10.1f}  "
-              f"{row['peer']:<9}{row['ratio']:>7.3g}" for row in rows]
-    return "\n".join(lines)
 
 
 def measure(runs: int, count: int, cleanup: ExitStack) -> dict[str, Any]:
@@ -96,7 +68,8 @@ def measure(runs: int, count: int, cleanup: ExitStack) -> dict[str, Any]:
     for guest in guests:
         guest.load_driver()
     host = cleanup.enter_context(Host(server))
-    about = machine(guest_kernel.release, mode)
+    about = report.machine(qemu=accel.qemu_version().split("version ")[-1].split()[0],
+                           accel=mode, guest_kernel=guest_kernel.release)
     measured = []
     for number in range(1, runs + 1):
         stage.say(f"run {number} of {runs}")
@@ -104,7 +77,7 @@ def measure(runs: int, count: int, cleanup: ExitStack) -> dict[str, Any]:
     wrong = complaints(vms)
     if wrong:
         raise DemoError("\n".join(wrong))
-    return {"machine": about, "results": results(measured)}
+    return report.write(RESULT, about, results(measured))
 
 
 def main() -> int:
@@ -126,11 +99,10 @@ def main() -> int:
     except (DemoError, LabError, OSError, subprocess.SubprocessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    RESULT.write_text(json.dumps(outcome, indent=2) + "\n")
     if args.json:
         print(json.dumps(outcome, indent=2))
     else:
-        print(f"\n{table(outcome['results'])}\n\nMedians of {args.runs} alternating runs, "
+        print(f"\n{report.table(outcome['results'])}\n\nMedians of {args.runs} alternating runs, "
               f"round trips in microseconds; a ratio above 1 is in the driver's favour.\n"
               f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
               f"Raw data: {RESULT.relative_to(ROOT)}")
