@@ -261,29 +261,31 @@ static void what_cannot_be_opened_says_why(void **state)
 	ivshmem_close(other);
 }
 
-static void sections_that_will_not_do_say_why(void **state)
+/* What opening a channel between the two in a section says. */
+static int try_section(const struct link *link, const char *section)
 {
 	struct ivshmem_channel *ch;
+	int ret;
+
+	ret = ivshmem_channel_open(link->ivs[0], section, link->slots[1], 0,
+				   &ch);
+	ivshmem_channel_close(ch);
+	return ret;
+}
+
+static void sections_that_will_not_do_say_why(void **state)
+{
 	struct link link;
-	uint32_t peer;
 
 	(void)state;
 	start_link(&link, 2, "net:2M,raw=small:16K,raw=a:1M,raw=b:1M");
-	/* Who looked whether the server is there may hold a slot for a while */
-	peer = link.slots[1];
-	assert_int_equal(ivshmem_channel_open(link.ivs[0], "net", peer, 0, &ch),
-			 -EMEDIUMTYPE);
-	assert_int_equal(ivshmem_channel_open(link.ivs[0], "small", peer, 0, &ch),
-			 -ENOSPC);
-	assert_int_equal(ivshmem_channel_open(link.ivs[0], NULL, peer, 0, &ch),
-			 -ENOTUNIQ);
-	assert_int_equal(ivshmem_channel_open(link.ivs[0], "a", peer, 0, &ch), 0);
-	ivshmem_channel_close(ch);
+	assert_int_equal(try_section(&link, "net"), -EMEDIUMTYPE);
+	assert_int_equal(try_section(&link, "small"), -ENOSPC);
+	assert_int_equal(try_section(&link, NULL), -ENOTUNIQ);
+	assert_int_equal(try_section(&link, "a"), 0);
 	stop_link(&link);
 	start_link(&link, 2, "net:2M,raw=small:16K");
-	peer = link.slots[1];
-	assert_int_equal(ivshmem_channel_open(link.ivs[0], NULL, peer, 0, &ch),
-			 -ENODATA);
+	assert_int_equal(try_section(&link, NULL), -ENODATA);
 	stop_link(&link);
 }
 

@@ -133,6 +133,23 @@ def test_the_example_greets_both_ways():
                     'vector 0 was rung, peer 0 says: Hello from peer 0\n']
 
 
+def talk(address: str, *arguments: str) -> subprocess.Popen:
+    """Start the example of channels."""
+    return subprocess.Popen([USERSPACE / 'examples/channel', address, *arguments],
+                            stdout=subprocess.PIPE, text=True)
+
+
+def test_the_example_of_channels_asks_and_answers():
+    with Server(size='1M', peers=2, vectors=2, layout='raw') as server:
+        asks = talk(server.address, '1', 'How are you?')
+        wait_joined(server, 0, asks.pid)
+        answers = talk(server.address, '0')
+        said = [process.communicate(timeout=BOUND)[0]
+                for process in (asks, answers)]
+    assert (asks.returncode, answers.returncode) == (0, 0)
+    assert said == ['I cannot tell.\n', 'How are you?\n']
+
+
 def test_the_example_says_what_is_wrong():
     result = subprocess.run([USERSPACE / 'examples/hello', 'unix:/none', '1'],
                             check=False, capture_output=True, text=True)
