@@ -147,6 +147,20 @@ int ivshmem_channel_send(struct ivshmem_channel *ch, const void *data,
 }
 
 /*
+ * Whether a peer that has closed its end had received all by then: its index is
+ * what it was, as long as its epoch is 0, since it only begins anew with both.
+ */
+static bool had_all(struct ivshmem_channel *ch)
+{
+	struct ivring_producer *p = producer(ch);
+	uint32_t cons;
+
+	/* Pairs with ivlink_withdraw(), and with ivlink_announce() */
+	cons = ivshmem_load_acquire32(&p->peer->cons);
+	return cons == p->prod && !ivshmem_load32(p->session);
+}
+
+/*
  * A ring tells when there is room for a message, and the longest one takes half
  * of it: for the end of the last one it has to be looked at now and then.
  */
@@ -160,17 +174,21 @@ static int drain(struct ivshmem_channel *ch, int timeout_ms)
 	for (;;) {
 		ret = channel_error(ch);
 		if (ret)
-			return ret;
-		if (!ivring_refresh_cons(p))
-			return channel_end(ch, p->fault);
+			break;
+		if (!ivring_refresh_cons(p)) {
+			ret = channel_end(ch, p->fault);
+			break;
+		}
 		if (p->cons == p->prod)
 			return 0;
 		ret = channel_look(ch);
-		if (!ret)
-			ret = channel_nap(ch, &ch->tx, &patience);
+		if (ret)
+			break;
+		ret = channel_nap(ch, &ch->tx, &patience);
 		if (ret)
 			return ret;
 	}
+	return ret == -ECONNRESET && had_all(ch) ? 0 : ret;
 }
 
 int ivshmem_channel_drain(struct ivshmem_channel *ch, int timeout_ms)

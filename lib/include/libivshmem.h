@@ -656,7 +656,9 @@ LIBIVSHMEM_API int ivshmem_channel_flush(struct ivshmem_channel *channel);
  * ivshmem_channel_drain() - wait until the peer has received all
  * @channel: the channel
  *
- * That is: taken out of the ring.  What it then does only it can tell.
+ * That is: taken out of the ring.  What it then does only it can tell.  A peer
+ * that had received all when it closed the channel is no error here, but for
+ * the next call.
  *
  * Return: 0, or an error as said above.
  */

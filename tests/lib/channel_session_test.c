@@ -116,6 +116,41 @@ static void what_was_reserved_for_another_session_is_not_sent(void **state)
 	assert_int_equal(ivshmem_channel_release(link->ch[0]), -EINVAL);
 }
 
+static void *drain(void *argument)
+{
+	return (void *)(intptr_t)ivshmem_channel_drain(argument, LONG_MS);
+}
+
+/* The receiver need not stay until the sender has seen that. */
+static void who_has_received_all_may_close(void **state)
+{
+	struct link *link = *state;
+	pthread_t thread;
+	uint32_t kind;
+	void *ret;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(send_kind(link->ch[0], 0), 0);
+		assert_int_equal(send_kind(link->ch[0], 1), 0);
+		assert_int_equal(pthread_create(&thread, NULL, drain,
+						link->ch[0]), 0);
+		assert_int_equal(recv_kind(link->ch[1], &kind, LONG_MS), 0);
+		if (i % 2)
+			assert_int_equal(recv_kind(link->ch[1], &kind,
+						   LONG_MS), 0);
+		ivshmem_channel_close(link->ch[1]);
+		pthread_join(thread, &ret);
+		assert_int_equal((intptr_t)ret, i % 2 ? 0 : -ECONNRESET);
+		assert_int_equal(ivshmem_channel_open(link->ivs[1], SECTION,
+						      link->slots[0], 0,
+						      &link->ch[1]), 0);
+		/* It may have to be told first that it is over. */
+		ivshmem_channel_connect(link->ch[0], 0);
+		connect_both(link->ch[0], link->ch[1]);
+	}
+}
+
 static void calls_before_the_first_session_say_so(void **state)
 {
 	struct link *link = *state;
@@ -564,6 +599,7 @@ int main(int argc, char **argv)
 		TEST(who_waits_learns_that_the_peer_has_closed),
 		TEST(a_session_that_is_over_stays_so_until_connected_anew),
 		TEST(what_was_reserved_for_another_session_is_not_sent),
+		TEST(who_has_received_all_may_close),
 		TEST(calls_before_the_first_session_say_so),
 		TEST(a_peer_that_was_killed_is_noticed_and_comes_back),
 		TEST(an_end_is_open_once),
