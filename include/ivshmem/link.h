@@ -199,6 +199,10 @@ static inline void ivlink_go_up(struct ivlink *link, __u32 now)
 				     link->ack);
 		ivring_consumer_bind(&link->queues[i].rx, &link->peer->epoch,
 				     link->ack);
+		ivring_producer_live(&link->queues[i].tx, &link->own->epoch,
+				     link->epoch);
+		ivring_consumer_live(&link->queues[i].rx, &link->own->epoch,
+				     link->epoch);
 	}
 	link->state = IVLINK_UP;
 	link->up_since = now;

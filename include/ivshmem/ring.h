@@ -72,11 +72,21 @@ struct ivring_record {
 enum ivring_fault {
 	IVRING_OK,
 	IVRING_STALE,		/* nothing: the session is over */
-	IVRING_TAMPERED,	/* own index is not what was published */
+	IVRING_TAMPERED,	/* own words are not what was published */
 	IVRING_BAD_PROD,	/* more published than fits, or unaligned */
 	IVRING_BAD_CONS,	/* more consumed than published, or unaligned */
 	IVRING_BAD_LENGTH,	/* a record longer than what is published */
 	IVRING_BAD_PAD,		/* padding where none can be */
+};
+
+/**
+ * struct ivring_life - the own word that says which session this side is in
+ * @word: where it is, or NULL
+ * @epoch: what is there as long as the session lasts
+ */
+struct ivring_life {
+	const __le32 __ivshmem *word;
+	__u32 epoch;
 };
 
 /**
@@ -86,6 +96,7 @@ enum ivring_fault {
  * @peer: the consumer's line
  * @session: the peer's word that says which session it is in, or NULL
  * @epoch: what is there as long as the session lasts
+ * @life: likewise, the own word
  * @size: of the data area
  * @next: where the next record begins
  * @prod: what is published
@@ -98,6 +109,7 @@ struct ivring_producer {
 	const struct ivring_rx __ivshmem *peer;
 	const __le32 __ivshmem *session;
 	__u32 epoch;
+	struct ivring_life life;
 	__u32 size;
 	__u32 next;
 	__u32 prod;
@@ -112,6 +124,7 @@ struct ivring_producer {
  * @peer: the producer's line
  * @session: the peer's word that says which session it is in, or NULL
  * @epoch: what is there as long as the session lasts
+ * @life: likewise, the own word
  * @size: of the data area
  * @next: where the next record begins
  * @cons: what is released
@@ -125,6 +138,7 @@ struct ivring_consumer {
 	const struct ivring_tx __ivshmem *peer;
 	const __le32 __ivshmem *session;
 	__u32 epoch;
+	struct ivring_life life;
 	__u32 size;
 	__u32 next;
 	__u32 cons;
@@ -169,6 +183,8 @@ static inline void ivring_producer_init(struct ivring_producer *p,
 	p->peer = peer;
 	p->session = NULL;
 	p->epoch = 0;
+	p->life.word = NULL;
+	p->life.epoch = 0;
 	p->size = size;
 	p->next = 0;
 	p->prod = 0;
@@ -193,6 +209,24 @@ static inline void ivring_producer_bind(struct ivring_producer *p,
 }
 
 /**
+ * ivring_producer_live() - let the ring end with the own session, too
+ * @p: the producer, just bound
+ * @word: the own word that says which session this side is in
+ * @epoch: what is there as long as the session lasts
+ *
+ * A peer need not begin anew for each session of this side.  Private memory
+ * that is restored from a snapshot may be of a session before this one, with the
+ * same epoch of the peer and the same indices.
+ */
+static inline void ivring_producer_live(struct ivring_producer *p,
+					const __le32 __ivshmem *word,
+					__u32 epoch)
+{
+	p->life.word = word;
+	p->life.epoch = epoch;
+}
+
+/**
  * ivring_consumer_init() - set up an empty ring for receiving
  * @c: the private half
  * @data: data area, aligned to IVRING_ALIGN
@@ -210,6 +244,8 @@ static inline void ivring_consumer_init(struct ivring_consumer *c,
 	c->peer = peer;
 	c->session = NULL;
 	c->epoch = 0;
+	c->life.word = NULL;
+	c->life.epoch = 0;
 	c->size = size;
 	c->next = 0;
 	c->cons = 0;
@@ -234,6 +270,24 @@ static inline void ivring_consumer_bind(struct ivring_consumer *c,
 	c->epoch = epoch;
 }
 
+/**
+ * ivring_consumer_live() - let the ring end with the own session, too
+ * @c: the consumer, just bound
+ * @word: the own word that says which session this side is in
+ * @epoch: what is there as long as the session lasts
+ *
+ * A peer need not begin anew for each session of this side.  Private memory
+ * that is restored from a snapshot may be of a session before this one, with the
+ * same epoch of the peer and the same indices.
+ */
+static inline void ivring_consumer_live(struct ivring_consumer *c,
+					const __le32 __ivshmem *word,
+					__u32 epoch)
+{
+	c->life.word = word;
+	c->life.epoch = epoch;
+}
+
 /*
  * Whether what was just read belongs to this session.  To be called after the
  * acquire load of the peer's index: a peer that begins anew changes its epoch
@@ -242,13 +296,15 @@ static inline void ivring_consumer_bind(struct ivring_consumer *c,
  */
 static inline enum ivring_fault ivring_session(const __le32 __ivshmem *session,
 					       __u32 epoch,
+					       const struct ivring_life *life,
 					       const __le32 __ivshmem *own,
 					       __u32 published)
 {
 	if (session && ivshmem_load32(session) != epoch)
 		return IVRING_STALE;
 	/* Restored from a snapshot, or somebody else writes there */
-	if (ivshmem_load32(own) != published)
+	if ((life->word && ivshmem_load32(life->word) != life->epoch) ||
+	    ivshmem_load32(own) != published)
 		return IVRING_TAMPERED;
 	return IVRING_OK;
 }
@@ -265,14 +321,16 @@ static inline int ivring_error(enum ivring_fault fault)
  */
 static inline bool ivring_may_send(struct ivring_producer *p)
 {
-	p->fault = ivring_session(p->session, p->epoch, &p->own->prod, p->prod);
+	p->fault = ivring_session(p->session, p->epoch, &p->life,
+				  &p->own->prod, p->prod);
 	return !p->fault;
 }
 
 /* Likewise, whether the first record of those not yet released may be read */
 static inline bool ivring_may_receive(struct ivring_consumer *c)
 {
-	c->fault = ivring_session(c->session, c->epoch, &c->own->cons, c->cons);
+	c->fault = ivring_session(c->session, c->epoch, &c->life,
+				  &c->own->cons, c->cons);
 	return !c->fault;
 }
 
@@ -282,7 +340,8 @@ static inline bool ivring_refresh_cons(struct ivring_producer *p)
 	/* Pairs with ivring_release(): the space was read before it is reused */
 	__u32 cons = ivshmem_load_acquire32(&p->peer->cons);
 
-	p->fault = ivring_session(p->session, p->epoch, &p->own->prod, p->prod);
+	p->fault = ivring_session(p->session, p->epoch, &p->life,
+				  &p->own->prod, p->prod);
 	if (p->fault)
 		return false;
 	if (cons - p->cons > p->prod - p->cons || cons % IVRING_ALIGN) {
@@ -426,7 +485,8 @@ static inline bool ivring_refresh_prod(struct ivring_consumer *c)
 	/* Pairs with ivring_publish(): the records are there */
 	__u32 prod = ivshmem_load_acquire32(&c->peer->prod);
 
-	c->fault = ivring_session(c->session, c->epoch, &c->own->cons, c->cons);
+	c->fault = ivring_session(c->session, c->epoch, &c->life,
+				  &c->own->cons, c->cons);
 	if (c->fault)
 		return false;
 	if (prod - c->next > c->size - (c->next - c->cons) ||
