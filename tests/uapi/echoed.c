@@ -135,7 +135,7 @@ static bool send_one(uint32_t q)
 	struct ivring_producer *tx = &queues[q].tx;
 	static uint8_t bytes[LONGEST];
 	uint32_t length = length_of(sent[q]);
-	void *payload;
+	void *payload = bytes;
 	int ret;
 
 	ret = ivring_reserve(tx, length, &payload);
@@ -159,8 +159,8 @@ static bool receive_one(uint32_t q)
 {
 	struct ivring_consumer *rx = &queues[q].rx;
 	static uint8_t bytes[LONGEST], right[LONGEST];
-	const void *payload;
-	uint32_t length, kind;
+	const void *payload = bytes;
+	uint32_t length = 0, kind = 0;
 	int ret;
 
 	ret = ivring_peek(rx, &payload, &length, &kind);
