@@ -667,6 +667,9 @@ out_free:
 void ivshmem_region_start(struct ivshmem_device *ivd)
 {
 	mutex_lock(&ivd->region_lock);
+	/* Before the look: who rings from now on wants another one */
+	clear_bit(0, &ivd->beat_soon);
+	smp_mb__after_atomic();
 	ivshmem_region_look(ivd, false);
 	queue_delayed_work(ivshmem_region_wq, &ivd->beat,
 			   msecs_to_jiffies(IVPEER_BEAT_MS));
@@ -716,6 +719,8 @@ int ivshmem_region_init(struct ivshmem_device *ivd)
 {
 	mutex_init(&ivd->region_lock);
 	INIT_DELAYED_WORK(&ivd->beat, ivshmem_region_beat);
+	/* Nobody looks before ivshmem_region_start(), however often it is rung */
+	set_bit(0, &ivd->beat_soon);
 	ivd->looked_at = jiffies;
 	ivd->self.wanted = IVSHMEM_NO_SLOT;
 	ivd->self.slot = IVSHMEM_NO_SLOT;
