@@ -220,6 +220,11 @@ static void ivshmem_region_enter(struct ivshmem_device *ivd,
 
 	if (!ivshmem_memory_get(ivd))
 		return;
+	/* Nodes were made meanwhile: it may be another's, and the next look tells */
+	if (!ivregion_intact(ivshmem_superblock(ivd), &format->region)) {
+		ivshmem_memory_put(ivd);
+		return;
+	}
 	if (!format->region.read_only)
 		ivshmem_peers_look(ivd, format);
 	if (slot != IVSHMEM_NO_SLOT)
