@@ -353,12 +353,28 @@ static void ivshmem_region_find(struct ivshmem_device *ivd, bool asked)
 		ivshmem_format_put(old);
 }
 
+/*
+ * Whether the own slot still goes with the id that the server gave.  After
+ * hibernation or migration it may have given another one, and the old slot is
+ * another machine's.  True if the device does not answer: it is dead then.
+ */
+static bool ivshmem_region_is_own_slot(struct ivshmem_device *ivd)
+{
+	u32 id;
+
+	return !ivd->has_doorbell || ivd->self.slot == IVSHMEM_NO_SLOT ||
+	       ivshmem_device_peer_id(ivd, &id) || id == ivd->self.slot;
+}
+
 /* Attached: looks at superblock and peers; false if it is not in force */
 static bool ivshmem_region_watch(struct ivshmem_device *ivd,
 				 struct ivshmem_format *format)
 {
 	bool changed = false, intact;
 
+	/* Nothing is written in the old slot; attached anew it has the right one */
+	if (!ivshmem_region_is_own_slot(ivd))
+		return false;
 	/* Whoever kills the device takes functions and nodes away */
 	if (!ivshmem_memory_get(ivd))
 		return !READ_ONCE(ivd->dead);
