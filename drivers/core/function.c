@@ -163,8 +163,12 @@ EXPORT_SYMBOL_NS_GPL(ivshmem_link_init, IVSHMEM_NS);
 void ivshmem_link_stop(struct ivshmem_function *function, u32 slot,
 		       struct ivlink *link)
 {
-	/* The words of the link are others' by now */
-	if (!ivshmem_function_intact(function))
+	const struct ivregion_superblock __ivshmem *there;
+
+	there = (struct ivregion_superblock __ivshmem *)function->ivd->mem;
+	/* The words of the link are others' by now, seen so or not yet */
+	if (!ivshmem_function_intact(function) ||
+	    !ivregion_intact(there, &function->format->region))
 		link->state = IVLINK_DOWN;
 	else if (ivlink_stop(link) & IVLINK_KICK)
 		ivshmem_function_kick(function, slot);
