@@ -194,7 +194,10 @@ static bool ivshmem_self_intact(struct ivshmem_device *ivd)
 		ivshmem_load32(&server->gone_epoch) != self->epoch);
 }
 
-/* Not in the directory for a while; nothing is written meanwhile */
+/*
+ * Not in the directory for a while, and no heart beats.  Functions go on with
+ * the links that they have, until peers, who see the slot empty, end these.
+ */
 static void ivshmem_self_rest(struct ivshmem_device *ivd)
 {
 	struct ivshmem_self *self = &ivd->self;
