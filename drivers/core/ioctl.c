@@ -135,7 +135,6 @@ static int ivshmem_fill_peer(struct ivshmem_file *file,
 	struct ivshmem_format *format = ivshmem_format(file->ivd);
 	struct ivpeer peer;
 
-	/* One that can only be read is not looked at */
 	if (!format || format->error || arg->slot >= format->region.slots)
 		return -ENOENT;
 

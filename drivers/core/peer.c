@@ -294,7 +294,8 @@ static bool ivshmem_peer_look(struct ivshmem_device *ivd,
 /**
  * ivshmem_peers_look() - look at the directory, and let the own heart beat
  * @ivd: the device
- * @format: its format, intact, which can be written to
+ * @format: its format, intact; nothing is written to one that can only be read,
+ *	    since there is no own slot then
  *
  * What has happened is in @format->events afterwards.
  *

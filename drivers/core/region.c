@@ -225,8 +225,7 @@ static void ivshmem_region_enter(struct ivshmem_device *ivd,
 		ivshmem_memory_put(ivd);
 		return;
 	}
-	if (!format->region.read_only)
-		ivshmem_peers_look(ivd, format);
+	ivshmem_peers_look(ivd, format);
 	if (slot != IVSHMEM_NO_SLOT)
 		ivshmem_peer_join(ivd, format, slot);
 	ivshmem_memory_put(ivd);
@@ -379,7 +378,7 @@ static bool ivshmem_region_watch(struct ivshmem_device *ivd,
 	if (!ivshmem_memory_get(ivd))
 		return !READ_ONCE(ivd->dead);
 	intact = ivregion_intact(ivshmem_superblock(ivd), &format->region);
-	if (intact && !format->region.read_only)
+	if (intact)
 		changed = ivshmem_peers_look(ivd, format);
 	ivshmem_memory_put(ivd);
 
@@ -501,6 +500,13 @@ ivshmem_region_others(struct ivshmem_device *ivd,
 	return others;
 }
 
+/* Refused because it is newer than this driver: others may well use it */
+static bool ivshmem_format_is_foreign(const struct ivshmem_format *format)
+{
+	return format->error == IVREGION_BAD_MAJOR ||
+	       format->error == IVREGION_BAD_INCOMPAT;
+}
+
 /*
  * May the region be formatted?  -EAGAIN: it will be known soon.  Called with
  * @region_lock.
@@ -519,8 +525,10 @@ static int ivshmem_format_admit(struct ivshmem_file *file, u32 flags,
 		return 0;
 	if (!file->privileged)
 		return -EPERM;
-	if (format->error || (flags & IVSHMEM_FORMAT_FORCE))
+	if (flags & IVSHMEM_FORMAT_FORCE)
 		return 0;
+	if (format->error)
+		return ivshmem_format_is_foreign(format) ? -EBUSY : 0;
 
 	switch (ivshmem_region_others(ivd, format)) {
 	case IVSHMEM_THERE:
@@ -638,7 +646,8 @@ static int ivshmem_format_lock(struct ivshmem_file *file, u32 flags)
  * Context: Process context; may sleep, for seconds.
  * Return: 0, -EINVAL (the superblock is wrong, see @arg; or its instance is
  * that of the present format), -EPERM (there is a format, and the caller has no
- * right to change it), -EBUSY (others are there), -EINTR, -ENODEV (device
+ * right to change it), -EBUSY (others are there, or may be: the format is a
+ * newer one), -EINTR, -ENODEV (device
  * gone), -ENOMEM.
  */
 int ivshmem_region_format(struct ivshmem_file *file,

@@ -147,7 +147,10 @@ def test_refused_region_is_repaired(vm, region):
     assert (said["state"], said["error"], said["incompat"], said["slot"]) == \
         (REFUSED, 4, 1, NO_SLOT)
     assert ask(vm, "maps", NODE, f"0:{SIZE}", "0:4096") == ["EINVAL", "EINVAL"]
-    assert format_inside(vm, Image(SIZE, sections()))["errno"] == ""
+    # those who know what it is may be using it
+    for flags, errno in ((0, "EBUSY"), (ERASE, "EBUSY"), (FORCE, "")):
+        image = None if flags & ERASE else Image(SIZE, sections())
+        assert format_inside(vm, image, flags)["errno"] == errno
     assert state(vm).startswith("attached")
 
 
@@ -279,6 +282,19 @@ def test_read_only_region(vm, region):
     wait_state(vm, "read-only$")
     vm.run(["/usr/bin/python3", "-c", READ_ONLY, f"{NODE}.lab"])
     assert ask(vm, "region", NODE)["attributes"] == 1
+
+
+def test_read_only_region_in_use(vm, region, peer):
+    """Those who may write to it are seen, and forbid to format it; nothing is written."""
+    region.write(Image(SIZE, sections(), ro_compat=4))
+    wait_state(vm, "read-only$")
+    other = Member(region, peer.id).join()
+    wait_attribute(vm, "peers", f"^{peer.id} alive")
+    own = int(attribute(vm, NODE, "peer_id"))
+    assert region.map[(2 + own) * PAGE:(3 + own) * PAGE] == bytes(PAGE)
+    assert format_inside(vm, Image(SIZE, sections()))["errno"] == "EBUSY"
+    assert state(vm).endswith("read-only") and region.word(other.line)
+    assert format_inside(vm, Image(SIZE, sections()), FORCE)["errno"] == ""
 
 
 OPEN_NODE = """

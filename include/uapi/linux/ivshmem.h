@@ -370,7 +370,8 @@ struct ivshmem_ioc_peer {
  * Errors: the common ones; EINVAL (also: @error says what; or the instance is
  * that of the present format), EPERM (the region is formatted, or refused, and
  * the file was opened without CAP_SYS_ADMIN), EBUSY (peers, this kernel aside,
- * are there, and IVSHMEM_FORMAT_FORCE is not given), EBADF (file not open for
+ * are there, or the region is refused because its version or its features are
+ * unknown, so that they may be, and IVSHMEM_FORMAT_FORCE is not given), EBADF (file not open for
  * writing), EOPNOTSUPP (the node of a section), EINTR (the region may be left
  * unformatted), ENOMEM.
  */
