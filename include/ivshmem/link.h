@@ -24,7 +24,10 @@
 
 /* In ANNOUNCE and WAIT a step is due after this, whether kicked or not */
 #define IVLINK_STEP_MS		50U
-/* How long a link rests after a fault, doubled each time up to the most */
+/*
+ * How long a link rests after a fault, doubled each time up to the most; a
+ * session that the peer ends sooner than this is one
+ */
 #define IVLINK_REST_MS		100U
 #define IVLINK_REST_MAX_MS	30000U
 /* A link that was up for so long has no faults any more */
@@ -313,8 +316,10 @@ static inline void ivlink_start(struct ivlink *link)
  * ivlink_end() - end the session, or the wait for it
  * @link: the link
  * @reason: why.  IVRING_STALE: the peer is not there any more, or somebody
- *	    says so; the link may come up again at once.  Anything else is a
- *	    fault, after which it rests, longer each time
+ *	    says so; the link may come up again at once, if it was not up or was
+ *	    for IVLINK_REST_MS.  Anything else is a fault, and so is a session
+ *	    shorter than that, which costs this side more than the peer: it
+ *	    rests, longer each time
  * @now: the time
  *
  * Return: IVLINK_KICK, and IVLINK_WENT_DOWN if it was up; 0 if it was down or
@@ -338,7 +343,8 @@ static inline unsigned int ivlink_end(struct ivlink *link,
 	link->state = IVLINK_ANNOUNCE;
 	link->reason = reason;
 	link->rest_until = now;
-	if (reason == IVRING_STALE)
+	if (reason == IVRING_STALE && (!(events & IVLINK_WENT_DOWN) ||
+				       now - link->up_since >= IVLINK_REST_MS))
 		return events;
 
 	for (i = 0; i < link->faults && rest < IVLINK_REST_MAX_MS; i++)

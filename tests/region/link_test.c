@@ -86,6 +86,7 @@ static void who_begins_anew_ends_the_session(void **state)
 	(void)state;
 	for (__u32 i = 0; i < 2; i++) {
 		begin_up(&w);
+		w.now += IVLINK_REST_MS;
 		world_restart(&w, i);
 		/* Not yet: its words are still those of the life before */
 		assert_int_equal(world_step(&w, 1 - i), 0);
@@ -106,6 +107,7 @@ static void who_stops_is_gone_until_it_starts(void **state)
 
 	(void)state;
 	begin_up(&w);
+	w.now += IVLINK_REST_MS;
 	assert_int_equal(ivlink_stop(&w.side[0].link),
 			 IVLINK_KICK | IVLINK_WENT_DOWN);
 	assert_int_equal(ivlink_stop(&w.side[0].link), 0);
@@ -307,6 +309,7 @@ static void who_stops_in_the_middle_harms_nobody(void **state)
 		for (unsigned int second = 0; second <= 4; second++) {
 			for (unsigned int steps = 0; steps < 4; steps++) {
 				begin_up(&w);
+				w.now += IVLINK_REST_MS;
 				stop_within_announce(&w, 0, first);
 				for (unsigned int i = 0; i < steps; i++) {
 					world_receive(&w, 1, 0);
@@ -411,10 +414,49 @@ static void rests_double_from_fault_to_fault(void **state)
 		world_settle(&w);
 	}
 	/* An end that is nobody's fault needs no rest, and forgives nothing */
+	w.now = link->up_since + IVLINK_REST_MS;
 	ivlink_end(link, IVRING_STALE, w.now);
 	assert_int_equal(ivlink_resting(link, w.now), 0);
 	assert_int_equal(link->faults, ARRAY_SIZE(rests));
 	world_settle(&w);
+}
+
+/* The peer ends each session as soon as it is up; whether that costs rests */
+static void a_short_session_costs_as_much_as_a_fault(void **state)
+{
+	struct world w;
+	struct ivlink *link = &w.side[0].link;
+	__u32 sessions, begun;
+
+	(void)state;
+	for (__u32 up = IVLINK_REST_MS - 1; up <= IVLINK_REST_MS; up++) {
+		begin_up(&w);
+		w.now = link->up_since + up;
+		ivlink_end(link, IVRING_STALE, w.now);
+		assert_int_equal(link->faults, up < IVLINK_REST_MS);
+		assert_int_equal(ivlink_resting(link, w.now),
+				 up < IVLINK_REST_MS ? IVLINK_REST_MS : 0);
+	}
+
+	/* A wait that ends is no session */
+	begin(&w);
+	ivlink_start(link);
+	world_step(&w, 0);
+	assert_int_equal(ivlink_end(link, IVRING_STALE, w.now), IVLINK_KICK);
+	assert_int_equal(link->faults, 0);
+
+	begin_up(&w);
+	begun = w.now;
+	sessions = link->sessions;
+	for (unsigned int i = 0; i < 100000; i++) {
+		if (world_up(&w, 0))
+			world_restart(&w, 1);
+		world_step(&w, 1);
+		world_step(&w, 0);
+		w.now = begun + i / 10;
+	}
+	/* In 10 s: after 100, 200, ... 6400 ms, and not thousands of times */
+	assert_in_range(link->sessions - sessions, 1, 8);
 }
 
 static void faults_are_forgotten_after_a_good_time(void **state)
@@ -584,6 +626,7 @@ int main(void)
 		cmocka_unit_test(changed_words_of_its_own_are_noticed),
 		cmocka_unit_test(a_broken_ring_ends_the_session),
 		cmocka_unit_test(rests_double_from_fault_to_fault),
+		cmocka_unit_test(a_short_session_costs_as_much_as_a_fault),
 		cmocka_unit_test(faults_are_forgotten_after_a_good_time),
 		cmocka_unit_test(an_old_rest_does_not_come_back),
 		cmocka_unit_test(they_agree_after_every_schedule),
