@@ -134,7 +134,8 @@ void ivshmem_region_explain(const struct ivshmem_format *format, char *text,
 			 what, region->incompat & ~IVREGION_INCOMPAT_KNOWN,
 			 format->major, region->minor, IVREGION_MAJOR,
 			 IVREGION_MINOR);
-	else if (ivshmem_error_has_section(format->error))
+	else if (ivshmem_error_has_section(format->error) &&
+		 region->nr_sections)
 		snprintf(text, size, "%s (section %u)", what, region->failed);
 	else
 		snprintf(text, size, "%s", what);
