@@ -39,6 +39,9 @@ int ivshmem_device_get_region(struct ivshmem *ivs, struct ivshmem_region *out)
 	out->changes = answer.changes;
 	/* The values of enum ivshmem_region_state are those of the driver. */
 	out->state = answer.state;
+	/* No format to use, yet: the next change tells. */
+	if (answer.state == IVSHMEM_REGION_UNSETTLED)
+		out->state = IVSHMEM_UNFORMATTED;
 	out->error = answer.error;
 	out->failed = answer.failed;
 	out->major = answer.major;

@@ -465,9 +465,11 @@ err_free:
 static int ivshmem_open(struct inode *inode, struct file *filp)
 {
 	struct ivshmem_device *ivd;
+	int ret;
 
 	ivd = container_of(inode->i_cdev, struct ivshmem_device, cdev);
-	return ivshmem_file_open(ivd, NULL, inode, filp);
+	ret = ivshmem_region_wait(ivd);
+	return ret ? ret : ivshmem_file_open(ivd, NULL, inode, filp);
 }
 
 static int ivshmem_node_open(struct inode *inode, struct file *filp)

@@ -197,6 +197,8 @@ struct ivshmem_self {
  *		 nodes; taken before all other locks
  * @format: what the memory is formatted as, or NULL.  RCU; changed under
  *	    @region_lock and @lock (for writing)
+ * @settled: where there is no @format, it is known that the memory has none, and
+ *	     so all of it is for programs.  Changed with @format
  * @spare: for the next superblock that is found; under @region_lock
  * @superblock: a private copy; likewise
  * @stopped: the device is being removed: nothing is attached or mapped any
@@ -252,6 +254,7 @@ struct ivshmem_device {
 
 	struct mutex region_lock;
 	struct ivshmem_format __rcu *format;
+	bool settled;
 	struct ivshmem_format *spare;
 	struct ivregion_superblock *superblock;
 	bool stopped;
@@ -433,6 +436,7 @@ void ivshmem_region_start(struct ivshmem_device *ivd);
 void ivshmem_region_stop(struct ivshmem_device *ivd);
 void ivshmem_region_exit(struct ivshmem_device *ivd);
 void ivshmem_region_rung(struct ivshmem_device *ivd);
+int ivshmem_region_wait(struct ivshmem_device *ivd);
 void ivshmem_region_changed(struct ivshmem_device *ivd);
 void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot);
 void ivshmem_region_explain(const struct ivshmem_format *format, char *text,

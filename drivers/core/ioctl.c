@@ -24,8 +24,11 @@ static void ivshmem_fill_region(struct ivshmem_device *ivd,
 	const struct ivregion *region;
 
 	arg->slot = IVSHMEM_NO_SLOT;
-	if (!format)
+	if (!format) {
+		arg->state = ivd->settled ? IVSHMEM_REGION_UNFORMATTED :
+					    IVSHMEM_REGION_UNSETTLED;
 		return;
+	}
 
 	region = &format->region;
 	arg->state = IVSHMEM_REGION_REFUSED;

@@ -159,8 +159,8 @@ static bool ivshmem_find_section(const struct ivregion *region,
 }
 
 /*
- * The pages that may be mapped around @page, at this moment: all of an
- * unformatted region, one section of a formatted one.  @ivd->lock is held.
+ * The pages that may be mapped around @page, at this moment: all of a region
+ * that is known to be unformatted, one section of a formatted one.  @ivd->lock is held.
  */
 static bool ivshmem_mappable(const struct ivshmem_file *file,
 			     unsigned long page, struct ivshmem_pages *pages)
@@ -177,6 +177,8 @@ static bool ivshmem_mappable(const struct ivshmem_file *file,
 			return false;
 		*pages = ivshmem_section_pages(node->section);
 	} else if (!format) {
+		if (!ivd->settled)
+			return false;
 		pages->first = 0;
 		pages->end = ivd->mem_size >> PAGE_SHIFT;
 	} else if (format->error ||
@@ -430,6 +432,8 @@ static int ivshmem_vm_admit(const struct ivshmem_file *file,
 
 	if (ivshmem_file_dead(file) || ivd->stopped)
 		return -ENODEV;
+	if (!format && !ivd->settled)
+		return -EAGAIN;
 	ret = ivshmem_vm_place(file, vma, &page);
 	if (ret)
 		return ret;
@@ -455,7 +459,8 @@ static int ivshmem_vm_admit(const struct ivshmem_file *file,
  *
  * Context: Process context with mmap_lock held for writing.
  * Return: 0, -EINVAL (private, or not within what may be mapped), -EPERM
- * (executable), -EROFS (writable, and the region may only be read), -ENODEV
+ * (executable), -EROFS (writable, and the region may only be read), -EAGAIN (it
+ * is being formatted, or was so often that it is not attached yet), -ENODEV
  * (device or section gone), -ENOMEM (the kernel itself could not map it as
  * asked).
  */

@@ -242,6 +242,8 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto err_memory;
 
 	pci_set_drvdata(pdev, ivd);
+	/* Who opens it at once waits for the first look */
+	mutex_lock(&ivd->region_lock);
 	ret = ivshmem_chardev_add(ivd);
 	if (ret)
 		goto err_doorbell;
@@ -251,9 +253,11 @@ static int ivshmem_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		trace_ivshmem_probe(ivd->id, peer_id, ivd->nr_vectors,
 				    ivd->mem_size);
 	ivshmem_region_start(ivd);
+	mutex_unlock(&ivd->region_lock);
 	return 0;
 
 err_doorbell:
+	mutex_unlock(&ivd->region_lock);
 	/* A node made beforehand may have been opened for a moment */
 	ivshmem_device_kill(ivd);
 	ivshmem_doorbell_exit(ivd);

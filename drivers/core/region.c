@@ -143,7 +143,8 @@ void ivshmem_region_explain(const struct ivshmem_format *format, char *text,
 
 /*
  * Looks for a superblock.  Returns what it says, right or wrong, with the
- * caller's reference; NULL if there is none; -ENOMEM if that is not known.
+ * caller's reference; NULL if there is none; -ENOMEM if that is not known, or
+ * -EAGAIN, since it is just being written.
  */
 static struct ivshmem_format *ivshmem_region_read(struct ivshmem_device *ivd)
 {
@@ -177,20 +178,32 @@ static struct ivshmem_format *ivshmem_region_read(struct ivshmem_device *ivd)
 		return format;
 
 	ivd->spare = format;
-	return NULL;
+	return ivshmem_load32(&there->magic) == IVREGION_MAGIC ?
+	       ERR_PTR(-EAGAIN) : NULL;
 }
 
-/* The one who holds the reference to the old one drops it */
+/*
+ * Without @format programs get all of the memory, but only if it is @settled
+ * that it has none.  The one who holds the reference to the old one drops it.
+ */
 static void ivshmem_region_publish(struct ivshmem_device *ivd,
-				   struct ivshmem_format *format)
+				   struct ivshmem_format *format, bool settled)
 {
 	down_write(&ivd->lock);
 	rcu_assign_pointer(ivd->format, format);
+	WRITE_ONCE(ivd->settled, settled);
 	up_write(&ivd->lock);
 
 	/* Faults of before may have mapped what is not for programs now */
 	ivshmem_mmap_revoke(ivd);
 	ivshmem_region_changed(ivd);
+}
+
+/* There is no format, or (not @settled) perhaps one that is not attached */
+static void ivshmem_region_empty(struct ivshmem_device *ivd, bool settled)
+{
+	if (ivshmem_format(ivd) || ivd->settled != settled)
+		ivshmem_region_publish(ivd, NULL, settled);
 }
 
 /* The slot that this kernel should have, or IVSHMEM_NO_SLOT */
@@ -263,7 +276,7 @@ static void ivshmem_region_attach(struct ivshmem_device *ivd,
 			 format->major, format->region.minor, IVREGION_MAJOR,
 			 IVREGION_MINOR);
 
-	ivshmem_region_publish(ivd, format);
+	ivshmem_region_publish(ivd, format, true);
 	ivshmem_nodes_add(ivd, format);
 	ivshmem_region_enter(ivd, format);
 	ivshmem_region_changed(ivd);
@@ -284,7 +297,7 @@ static void ivshmem_region_detach(struct ivshmem_device *ivd,
 
 	trace_ivshmem_detach(ivd->id, format->region.instance);
 	WRITE_ONCE(format->gone, true);
-	ivshmem_region_publish(ivd, NULL);
+	ivshmem_region_publish(ivd, NULL, false);
 	ivshmem_doorbell_hangup(ivd, format);
 	ivshmem_functions_remove(format);
 
@@ -312,7 +325,7 @@ static void ivshmem_region_refuse(struct ivshmem_device *ivd,
 		return;
 	}
 
-	ivshmem_region_publish(ivd, format);
+	ivshmem_region_publish(ivd, format, true);
 	if (old)
 		ivshmem_format_put(old);
 
@@ -327,13 +340,19 @@ static void ivshmem_region_find(struct ivshmem_device *ivd, bool asked)
 {
 	struct ivshmem_format *old = ivshmem_format(ivd);
 	struct ivshmem_format *format;
+	bool settled;
 
 	if (!ivshmem_memory_get(ivd))
 		return;
 	format = ivshmem_region_read(ivd);
 	ivshmem_memory_put(ivd);
-	if (IS_ERR(format))
+	if (IS_ERR(format)) {
+		/* One that is refused stays so */
+		if (!old)
+			ivshmem_region_empty(ivd, false);
 		return;
+	}
+	settled = !format;
 
 	if (format && format->error) {
 		ivshmem_region_refuse(ivd, format);
@@ -347,8 +366,8 @@ static void ivshmem_region_find(struct ivshmem_device *ivd, bool asked)
 
 	if (format)
 		ivshmem_region_attach(ivd, format);
-	else if (old)
-		ivshmem_region_publish(ivd, NULL);
+	else
+		ivshmem_region_empty(ivd, settled);
 	if (old)
 		ivshmem_format_put(old);
 }
@@ -520,10 +539,11 @@ static int ivshmem_format_admit(struct ivshmem_file *file, u32 flags,
 
 	if (ivd->stopped)
 		return -ENODEV;
-	ivshmem_region_look(ivd, true);
+	/* The limit of formats that come and go is not lifted for just anybody */
+	ivshmem_region_look(ivd, file->privileged);
 	format = ivshmem_format(ivd);
 	if (!format)
-		return 0;
+		return ivd->settled || file->privileged ? 0 : -EPERM;
 	if (!file->privileged)
 		return -EPERM;
 	if (flags & IVSHMEM_FORMAT_FORCE)
@@ -585,6 +605,9 @@ static int ivshmem_format_erase(struct ivshmem_device *ivd, bool force)
 			/* Somebody may use it who understands it */
 			wait = force;
 		}
+	} else {
+		/* Programs have had all of it */
+		ivshmem_region_empty(ivd, false);
 	}
 
 	if (ivshmem_memory_get(ivd)) {
@@ -613,6 +636,16 @@ static int ivshmem_format_write(struct ivshmem_device *ivd,
 	ivregion_write(ivd->mem, superblock, region);
 	ivshmem_memory_put(ivd);
 	return 0;
+}
+
+/* Called with @region_lock */
+static bool ivshmem_format_is_attached(struct ivshmem_device *ivd,
+				       const struct ivregion *region)
+{
+	const struct ivshmem_format *format = ivshmem_format(ivd);
+
+	return format && !format->error &&
+	       format->region.instance == region->instance;
 }
 
 /* Waits until it is known who is there; returns 0 with @region_lock held */
@@ -646,10 +679,11 @@ static int ivshmem_format_lock(struct ivshmem_file *file, u32 flags)
  *
  * Context: Process context; may sleep, for seconds.
  * Return: 0, -EINVAL (the superblock is wrong, see @arg; or its instance is
- * that of the present format), -EPERM (there is a format, and the caller has no
- * right to change it), -EBUSY (others are there, or may be: the format is a
+ * that of the present format), -EPERM (there is a format, or may be, and the
+ * caller has no right to change it), -EBUSY (others are there, or may be: the format is a
  * newer one), -EINTR, -ENODEV (device
- * gone), -ENOMEM.
+ * gone), -EIO (it was written, but is not attached: somebody else has changed
+ * it, or memory was short), -ENOMEM.
  */
 int ivshmem_region_format(struct ivshmem_file *file,
 			  struct ivshmem_ioc_format *arg,
@@ -684,6 +718,8 @@ int ivshmem_region_format(struct ivshmem_file *file,
 	if (!ret && region)
 		ret = ivshmem_format_write(ivd, superblock, region);
 	ivshmem_region_look(ivd, true);
+	if (!ret && region && !ivshmem_format_is_attached(ivd, region))
+		ret = -EIO;
 	mutex_unlock(&ivd->region_lock);
 
 out_free:
@@ -692,19 +728,40 @@ out_free:
 }
 
 /**
+ * ivshmem_region_wait() - wait for a look that settles what programs may map
+ * @ivd: the device
+ *
+ * Whoever opens the device as soon as it appears can then map it.  It may still
+ * be unsettled afterwards, for as long as formats come and go.
+ *
+ * Context: Process context; may sleep, for seconds while it is formatted.
+ * Return: 0 or -ERESTARTSYS.
+ */
+int ivshmem_region_wait(struct ivshmem_device *ivd)
+{
+	if (READ_ONCE(ivd->settled))
+		return 0;
+	if (mutex_lock_interruptible(&ivd->region_lock))
+		return -ERESTARTSYS;
+	mutex_unlock(&ivd->region_lock);
+	return 0;
+}
+
+/**
  * ivshmem_region_start() - look at the memory, from now on
  * @ivd: the device, published
+ *
+ * Context: Process context, with the region's lock, held since before it was
+ * published.
  */
 void ivshmem_region_start(struct ivshmem_device *ivd)
 {
-	mutex_lock(&ivd->region_lock);
 	/* Before the look: who rings from now on wants another one */
 	clear_bit(0, &ivd->beat_soon);
 	smp_mb__after_atomic();
 	ivshmem_region_look(ivd, false);
 	queue_delayed_work(ivshmem_region_wq, &ivd->beat,
 			   msecs_to_jiffies(IVPEER_BEAT_MS));
-	mutex_unlock(&ivd->region_lock);
 }
 
 /**

@@ -132,7 +132,8 @@ static int ivshmem_emit_region(struct ivshmem_device *ivd, char *buf)
 	int len;
 
 	if (!format)
-		return sysfs_emit(buf, "unformatted\n");
+		return sysfs_emit(buf, "%s\n",
+				  ivd->settled ? "unformatted" : "unsettled");
 	if (format->error) {
 		ivshmem_region_explain(format, text, sizeof(text));
 		return sysfs_emit(buf, "refused: %s\n", text);

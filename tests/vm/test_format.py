@@ -17,7 +17,7 @@ from .region import (INSIDE, ask, functions, section_nodes, state, wait_attribut
 SIZE = 16 << 20
 NODE = "/dev/ivshmem0"
 FORCE, ERASE = 1, 2
-UNFORMATTED, ATTACHED, REFUSED = 0, 1, 2
+UNFORMATTED, ATTACHED, REFUSED, UNSETTLED = 0, 1, 2, 3
 NO_SLOT = 0xffffffff
 
 
@@ -353,3 +353,30 @@ def test_format_again_and_again(vm, region):
     assert format_inside(vm, image)["errno"] == ""
     assert f"0x{image.instance:08x}" in state(vm)
     assert functions(vm) == ["ivshmem.blk.0", "ivshmem.net.0"]
+
+
+def test_format_that_is_held_back(vm, region):
+    """Formatted too often to be attached: it is not taken for unformatted."""
+    for _ in range(20):
+        region.write(Image(SIZE, sections()))
+        said = wait_state(vm, "^(attached|unsettled)")
+        if said == "unsettled":
+            break
+        region.erase()
+        wait_state(vm, "^unformatted")
+    assert state(vm) == "unsettled"
+    assert ask(vm, "region", NODE)["state"] == UNSETTLED
+    assert ask(vm, "maps", NODE, f"0:{SIZE}", "0:4096") == ["EAGAIN", "EAGAIN"]
+    image = Image(SIZE, sections())
+    (vm.share / "superblock").write_bytes(image.superblock())
+    vm.run(f"chmod 0666 {NODE}")
+    nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups /usr/bin/python3 " \
+        f"{INSIDE} format {NODE}"
+    assert '"errno": "EPERM"' in vm.run(f"{nobody} 1 /mnt/share/superblock").stdout
+    assert state(vm) == "unsettled"
+    # whoever may waits for no limit
+    assert format_inside(vm, image)["errno"] == ""
+    assert f"0x{image.instance:08x}" in state(vm)
+    region.erase()
+    wait_state(vm, "^unformatted")
+    assert ask(vm, "maps", NODE, f"0:{SIZE}") == [""]

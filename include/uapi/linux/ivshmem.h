@@ -28,7 +28,9 @@
  *	The offset is a byte offset into the shared memory, page-aligned; offset
  *	plus length must lie within &struct ivshmem_ioc_info.memory_size, and, if
  *	the region is formatted, within one RAW section.  In a region that was
- *	refused nothing can be mapped.
+ *	refused nothing can be mapped, nor while it is unsettled: while it is
+ *	being formatted, or after it was so often in a minute that the driver
+ *	holds it back.
  *	MAP_SHARED only, never executable.  Pages appear on first access.  When
  *	the device goes away every mapping is revoked: an access then raises
  *	SIGBUS.
@@ -36,7 +38,8 @@
  *	where the personality READ_IMPLIES_EXEC adds it), EACCES (writable
  *	mapping of a read-only file), EOVERFLOW (offset plus length exceeds 64
  *	bits), EROFS (writable mapping of a region whose features allow only to
- *	read), ENOMEM, ENODEV (device gone, or the section of this node).
+ *	read), EAGAIN (unsettled), ENOMEM, ENODEV (device gone, or the section
+ *	of this node).
  *	The memory has no struct page: O_DIRECT I/O and registered buffers into
  *	it fail with EFAULT.
  *
@@ -214,6 +217,7 @@ struct ivshmem_ioc_ring {
 #define IVSHMEM_REGION_UNFORMATTED	0 /* all of it belongs to programs */
 #define IVSHMEM_REGION_ATTACHED		1 /* formatted, and used as such */
 #define IVSHMEM_REGION_REFUSED		2 /* formatted, but see error */
+#define IVSHMEM_REGION_UNSETTLED	3 /* changing: nothing can be mapped */
 
 /* &struct ivshmem_ioc_region.attributes */
 #define IVSHMEM_REGION_READ_ONLY	(1U << 0) /* features forbid writing */
@@ -229,8 +233,8 @@ struct ivshmem_ioc_ring {
  * @flags:      in: 0; out: 0
  * @changes:    out: grows with each change of the region or of a peer; what
  *              poll(2) reports as EPOLLPRI is behind this file with this call
- * @state:      out: IVSHMEM_REGION_*; what follows is 0 if unformatted, but for
- *              @slot
+ * @state:      out: IVSHMEM_REGION_*; what follows is 0 if unformatted or
+ *              unsettled, but for @slot
  * @error:      out: why it was refused, enum ivregion_error; else 0
  * @failed:     out: the section that was the reason
  * @major:      out: version of the format
@@ -368,12 +372,13 @@ struct ivshmem_ioc_peer {
  * the call waits until their hearts must have beaten, 1.5 seconds.
  *
  * Errors: the common ones; EINVAL (also: @error says what; or the instance is
- * that of the present format), EPERM (the region is formatted, or refused, and
- * the file was opened without CAP_SYS_ADMIN), EBUSY (peers, this kernel aside,
+ * that of the present format), EPERM (the region is formatted, refused or
+ * unsettled, and the file was opened without CAP_SYS_ADMIN), EBUSY (peers, this kernel aside,
  * are there, or the region is refused because its version or its features are
  * unknown, so that they may be, and IVSHMEM_FORMAT_FORCE is not given), EBADF (file not open for
  * writing), EOPNOTSUPP (the node of a section), EINTR (the region may be left
- * unformatted), ENOMEM.
+ * unformatted), EIO (it was written but is not attached, since somebody else has
+ * changed it at once, or memory was short), ENOMEM.
  */
 struct ivshmem_ioc_format {
 	__u32 size;
