@@ -365,6 +365,7 @@ void ivshmem_memory_put(struct ivshmem_device *ivd);
 int ivshmem_memory_init(struct ivshmem_device *ivd);
 void ivshmem_memory_exit(struct ivshmem_device *ivd);
 int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode);
+bool ivshmem_cache_is_ordered(const struct ivshmem_device *ivd);
 u32 ivshmem_cache_effective(struct ivshmem_device *ivd);
 const char *ivshmem_cache_name(u32 mode);
 
@@ -437,6 +438,7 @@ void ivshmem_region_stop(struct ivshmem_device *ivd);
 void ivshmem_region_exit(struct ivshmem_device *ivd);
 void ivshmem_region_rung(struct ivshmem_device *ivd);
 int ivshmem_region_wait(struct ivshmem_device *ivd);
+void ivshmem_region_reenter(struct ivshmem_device *ivd);
 void ivshmem_region_changed(struct ivshmem_device *ivd);
 void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot);
 void ivshmem_region_explain(const struct ivshmem_format *format, char *text,

@@ -43,6 +43,22 @@ u32 ivshmem_cache_effective(struct ivshmem_device *ivd)
 	return mode;
 }
 
+/**
+ * ivshmem_cache_is_ordered() - whether barriers order what is in the memory
+ * @ivd: the device
+ *
+ * On x86 those of the region's protocols are none, or the compiler's, where
+ * stores and loads of write-back and uncached memory have an order by
+ * themselves.  Those of write-combining memory have none.
+ *
+ * Context: Process context, with the region's lock or @ivd->lock.
+ * Return: whether they do.
+ */
+bool ivshmem_cache_is_ordered(const struct ivshmem_device *ivd)
+{
+	return ivd->cache_mode != IVSHMEM_CACHE_WC;
+}
+
 /* memremap(), in the address space that only accessors touch */
 u8 __ivshmem *ivshmem_memory_remap(struct ivshmem_device *ivd,
 				   unsigned long flags)
@@ -139,23 +155,34 @@ static int ivshmem_memory_change(struct ivshmem_device *ivd, u32 mode)
  * @mode: IVSHMEM_CACHE_WB, IVSHMEM_CACHE_WC or IVSHMEM_CACHE_UC
  *
  * Context: Process context; may sleep.
- * Return: 0, -EBUSY (somebody has it mapped, or functions use it), -ENODEV (device gone), -ENOMEM
- * (it stays, or is again, as it was).
+ * Write-combining stores and loads pass each other, so that none of the region's
+ * protocols hold: there is no slot then.
+ *
+ * Return: 0, -EBUSY (somebody has it mapped, or functions use it; or this kernel
+ * has a slot, and @mode is IVSHMEM_CACHE_WC), -ENODEV (device gone), -ENOMEM (it
+ * stays, or is again, as it was).
  */
 int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode)
 {
+	bool was_ordered, joined;
 	int ret = 0;
 
 	mutex_lock(&ivd->region_lock);
 	down_write(&ivd->lock);
+	was_ordered = ivshmem_cache_is_ordered(ivd);
+	joined = ivd->self.slot != IVSHMEM_NO_SLOT;
 	if (ivd->dead)
 		ret = -ENODEV;
 	else if (atomic_read(&ivd->mappings) ||
+		 (mode == IVSHMEM_CACHE_WC && joined) ||
 		 ivshmem_functions_exist(ivshmem_format(ivd)))
 		ret = -EBUSY;
 	else if (mode != ivd->cache_mode || !ivd->mem)
 		ret = ivshmem_memory_change(ivd, mode);
 	up_write(&ivd->lock);
+	/* There may be a slot now */
+	if (!was_ordered && ivshmem_cache_is_ordered(ivd))
+		ivshmem_region_reenter(ivd);
 	mutex_unlock(&ivd->region_lock);
 
 	return ret;

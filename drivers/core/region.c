@@ -216,7 +216,15 @@ static u32 ivshmem_region_slot(struct ivshmem_device *ivd,
 		return IVSHMEM_NO_SLOT;
 	if (ivd->has_doorbell && ivshmem_device_peer_id(ivd, &slot))
 		return IVSHMEM_NO_SLOT;
-	if (slot == IVSHMEM_NO_SLOT || slot < region->slots)
+	if (slot == IVSHMEM_NO_SLOT)
+		return slot;
+	if (!ivshmem_cache_is_ordered(ivd)) {
+		if (__ratelimit(&ivd->refusal_limit))
+			dev_warn(&ivd->dev,
+				 "memory is mapped write-combining, and so without order: no functions; set cache_mode to wb\n");
+		return IVSHMEM_NO_SLOT;
+	}
+	if (slot < region->slots)
 		return slot;
 
 	if (__ratelimit(&ivd->refusal_limit))
@@ -468,6 +476,23 @@ void ivshmem_region_rung(struct ivshmem_device *ivd)
 }
 
 /**
+ * ivshmem_region_reenter() - leave, and join again if that may be
+ * @ivd: the device, attached or not
+ *
+ * Context: Process context, with the region's lock only; may sleep.
+ */
+void ivshmem_region_reenter(struct ivshmem_device *ivd)
+{
+	struct ivshmem_format *format = ivshmem_format(ivd);
+
+	if (!format || format->error || ivd->stopped)
+		return;
+	ivshmem_region_leave(ivd, format);
+	ivshmem_region_enter(ivd, format);
+	ivshmem_region_changed(ivd);
+}
+
+/**
  * ivshmem_region_set_slot() - give a plain device its slot
  * @ivd: a device without doorbells
  * @slot: the slot, below IVREGION_SLOTS_MAX, or IVSHMEM_NO_SLOT
@@ -479,16 +504,9 @@ void ivshmem_region_rung(struct ivshmem_device *ivd)
  */
 void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot)
 {
-	struct ivshmem_format *format;
-
 	mutex_lock(&ivd->region_lock);
 	WRITE_ONCE(ivd->self.wanted, slot);
-	format = ivshmem_format(ivd);
-	if (format && !format->error && !ivd->stopped) {
-		ivshmem_region_leave(ivd, format);
-		ivshmem_region_enter(ivd, format);
-		ivshmem_region_changed(ivd);
-	}
+	ivshmem_region_reenter(ivd);
 	mutex_unlock(&ivd->region_lock);
 }
 
@@ -683,7 +701,7 @@ static int ivshmem_format_lock(struct ivshmem_file *file, u32 flags)
  * caller has no right to change it), -EBUSY (others are there, or may be: the format is a
  * newer one), -EINTR, -ENODEV (device
  * gone), -EIO (it was written, but is not attached: somebody else has changed
- * it, or memory was short), -ENOMEM.
+ * it, or memory was short), -EOPNOTSUPP (mapped write-combining), -ENOMEM.
  */
 int ivshmem_region_format(struct ivshmem_file *file,
 			  struct ivshmem_ioc_format *arg,
@@ -709,9 +727,12 @@ int ivshmem_region_format(struct ivshmem_file *file,
 	if (ret)
 		goto out_free;
 
+	/* The magic would not be sure to be written last */
+	if (!ivshmem_cache_is_ordered(ivd))
+		ret = -EOPNOTSUPP;
 	/* By its instance peers see that it is another one */
 	old = ivshmem_format(ivd);
-	if (region && old && old->region.instance == region->instance)
+	if (!ret && region && old && old->region.instance == region->instance)
 		ret = -EINVAL;
 	if (!ret)
 		ret = ivshmem_format_erase(ivd, force);

@@ -9,7 +9,7 @@ from lab import ivshmem_doorbell
 from lab.testing import build_modules
 from tests.region_image import (BLK, NET, PAGE, RAW, Image, Member, Memory, Section)
 
-from .guest import CLASS, attribute
+from .guest import CLASS, attribute, set_attribute
 from .peer import Peer
 from .region import (INSIDE, ask, functions, section_nodes, state, wait_attribute,
                      wait_state)
@@ -341,6 +341,23 @@ def test_open_node_dies_with_its_format(vm, region):
     assert result.returncode == 0, result.stderr
     assert ask(vm, "maps", f"{NODE}.lab", "0:4096") == [""]
     assert ask(vm, "maps", f"{NODE}.big", "0:4096") == [""]
+
+
+def test_write_combining(vm, region):
+    """Memory without order of stores: this kernel joins and formats nothing."""
+    assert set_attribute(vm, NODE, "cache_mode", "wc").returncode == 0
+    assert format_inside(vm, Image(SIZE, sections()))["errno"] == "ENOTSUP"
+    region.write(Image(SIZE, sections()))
+    assert wait_state(vm, "^attached").endswith("slot none")
+    assert functions(vm) == []
+    assert set_attribute(vm, NODE, "cache_mode", "wb").returncode == 0
+    assert state(vm).endswith(f"slot {attribute(vm, NODE, 'peer_id')}")
+    assert functions(vm) == ["ivshmem.blk.0", "ivshmem.net.0"]
+    assert set_attribute(vm, NODE, "cache_mode", "wc").returncode != 0
+    # nor without functions
+    assert format_inside(vm, Image(SIZE, [Section(RAW, "lab", PAGE)]))["errno"] == ""
+    assert set_attribute(vm, NODE, "cache_mode", "wc").returncode != 0
+    assert attribute(vm, NODE, "cache_mode") == "wb"
 
 
 def test_format_again_and_again(vm, region):

@@ -376,7 +376,8 @@ struct ivshmem_ioc_peer {
  * unsettled, and the file was opened without CAP_SYS_ADMIN), EBUSY (peers, this kernel aside,
  * are there, or the region is refused because its version or its features are
  * unknown, so that they may be, and IVSHMEM_FORMAT_FORCE is not given), EBADF (file not open for
- * writing), EOPNOTSUPP (the node of a section), EINTR (the region may be left
+ * writing), EOPNOTSUPP (the node of a section, or the memory is mapped
+ * write-combining), EINTR (the region may be left
  * unformatted), EIO (it was written but is not attached, since somebody else has
  * changed it at once, or memory was short), ENOMEM.
  */
