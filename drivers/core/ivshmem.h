@@ -7,6 +7,13 @@
  * when the region is formatted otherwise, and when the PCI device or its driver
  * does; the driver's remove() is then called like for any device.
  *
+ * probe(), remove() and the callback @peer of &struct ivshmem_function_ops run
+ * while the core looks at nothing: the directory stays as it is, the own heart
+ * does not beat, and after IVPEER_SILENT_MS peers take this kernel for silent.
+ * So none of them ever waits for a peer, nor for anything that one has to answer.
+ * A block driver fails outstanding requests before it removes its disk, and adds
+ * the disk from a work: adding one reads it.
+ *
  * A driver sees a section, the peers of the region, and links (link.h) to each
  * of them.  It knows nothing of PCI.
  */
@@ -29,8 +36,9 @@ struct ivshmem_function;
  *	   sleep, and only schedules
  * @peer: something happened to the peer in a slot, which is not the own one.
  *	  Not called for those who are there when the function is opened.
- *	  Context: process; may sleep, and may call everything below but
- *	  ivshmem_function_open() and ivshmem_function_close()
+ *	  Context: process; may sleep, but never waits for a peer, and may call
+ *	  everything below but ivshmem_function_open() and
+ *	  ivshmem_function_close()
  *
  * Either may be NULL.
  */
