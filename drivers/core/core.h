@@ -438,6 +438,7 @@ void ivshmem_region_stop(struct ivshmem_device *ivd);
 void ivshmem_region_exit(struct ivshmem_device *ivd);
 void ivshmem_region_rung(struct ivshmem_device *ivd);
 int ivshmem_region_wait(struct ivshmem_device *ivd);
+void ivshmem_region_pause(struct ivshmem_device *ivd);
 void ivshmem_region_reenter(struct ivshmem_device *ivd);
 void ivshmem_region_changed(struct ivshmem_device *ivd);
 void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot);

@@ -324,14 +324,19 @@ static int ivshmem_resume(struct device *dev)
 static DEFINE_SIMPLE_DEV_PM_OPS(ivshmem_pm_ops, NULL, ivshmem_resume);
 
 /*
- * While the function is reset its registers read all ones, which must not be
- * taken for its removal: whoever wants the hardware waits.
+ * While the function is reset its registers and its memory read all ones, which
+ * must not be taken for its removal, nor for what others have written: whoever
+ * wants the hardware waits, page faults too, and functions, which do not ask, are
+ * gone meanwhile.
  */
 static void ivshmem_reset_prepare(struct pci_dev *pdev)
 {
 	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
 
+	mutex_lock(&ivd->region_lock);
+	ivshmem_region_pause(ivd);
 	down_write(&ivd->lock);
+	ivshmem_mmap_revoke(ivd);
 }
 
 static void ivshmem_reset_done(struct pci_dev *pdev)
@@ -339,6 +344,8 @@ static void ivshmem_reset_done(struct pci_dev *pdev)
 	struct ivshmem_device *ivd = pci_get_drvdata(pdev);
 
 	up_write(&ivd->lock);
+	ivshmem_region_reenter(ivd);
+	mutex_unlock(&ivd->region_lock);
 	ivshmem_doorbell_fire_all(ivd);
 	ivshmem_region_rung(ivd);
 }

@@ -476,6 +476,23 @@ void ivshmem_region_rung(struct ivshmem_device *ivd)
 }
 
 /**
+ * ivshmem_region_pause() - leave, until ivshmem_region_reenter()
+ * @ivd: the device, attached or not
+ *
+ * Functions are gone; nodes of sections stay.  The region's lock is not given
+ * back before it is joined again.
+ *
+ * Context: Process context, with the region's lock only; may sleep.
+ */
+void ivshmem_region_pause(struct ivshmem_device *ivd)
+{
+	struct ivshmem_format *format = ivshmem_format(ivd);
+
+	if (format && !format->error && !ivd->stopped)
+		ivshmem_region_leave(ivd, format);
+}
+
+/**
  * ivshmem_region_reenter() - leave, and join again if that may be
  * @ivd: the device, attached or not
  *
