@@ -794,8 +794,8 @@ int ivshmem_region_wait(struct ivshmem_device *ivd)
  */
 void ivshmem_region_start(struct ivshmem_device *ivd)
 {
-	/* Before the look: who rings from now on wants another one */
 	clear_bit(0, &ivd->beat_soon);
+	/* Whoever rings from now on wants another look; pairs as in the beat */
 	smp_mb__after_atomic();
 	ivshmem_region_look(ivd, false);
 	queue_delayed_work(ivshmem_region_wq, &ivd->beat,
