@@ -25,8 +25,8 @@
 /* In ANNOUNCE and WAIT a step is due after this, whether kicked or not */
 #define IVLINK_STEP_MS		50U
 /*
- * How long a link rests after a fault, doubled each time up to the most; a
- * session that the peer ends sooner than this is one
+ * How long a link rests after a fault, doubled each time up to the most, and
+ * after a session that the peer ends sooner than this
  */
 #define IVLINK_REST_MS		100U
 #define IVLINK_REST_MAX_MS	30000U
@@ -317,9 +317,9 @@ static inline void ivlink_start(struct ivlink *link)
  * @link: the link
  * @reason: why.  IVRING_STALE: the peer is not there any more, or somebody
  *	    says so; the link may come up again at once, if it was not up or was
- *	    for IVLINK_REST_MS.  Anything else is a fault, and so is a session
- *	    shorter than that, which costs this side more than the peer: it
- *	    rests, longer each time
+ *	    for IVLINK_REST_MS.  After a shorter session, which costs this side
+ *	    more than the peer, it rests as after a first fault.  Anything else
+ *	    is a fault: it rests, longer each time
  * @now: the time
  *
  * Return: IVLINK_KICK, and IVLINK_WENT_DOWN if it was up; 0 if it was down or
@@ -346,6 +346,14 @@ static inline unsigned int ivlink_end(struct ivlink *link,
 	if (reason == IVRING_STALE && (!(events & IVLINK_WENT_DOWN) ||
 				       now - link->up_since >= IVLINK_REST_MS))
 		return events;
+
+	/* Short sessions may be honest: they always cost the same */
+	if (reason == IVRING_STALE) {
+		link->rest_until += rest;
+		if (!link->faults)
+			link->faults = 1;
+		return events;
+	}
 
 	for (i = 0; i < link->faults && rest < IVLINK_REST_MAX_MS; i++)
 		rest *= 2;
