@@ -5,17 +5,20 @@
  * the state consistent and touches nothing outside.  Since setting up makes a
  * consistent state, that holds for any sequence of calls.
  */
-#include <stdlib.h>
-
 #include <ivshmem/ring.h>
 
 unsigned int shared_loads;
-struct watched watched[3];
+struct watched watched[4];
 
-/* The peer's index, the session's word, the own index */
+/* The peer's index, the session's word, the own index, the own session's word */
 #define INDEX	(&watched[0])
 #define SESSION	(&watched[1])
 #define OWN	(&watched[2])
+#define LIFE	(&watched[3])
+
+void see_store(const void *p, size_t n, __u32 v)
+{
+}
 
 /* One page or the largest there is, and all powers of two in between */
 static __u32 any_size(void)
@@ -25,14 +28,6 @@ static __u32 any_size(void)
 	__CPROVER_assume(size >= IVRING_SIZE_MIN && size <= IVRING_SIZE_MAX);
 	__CPROVER_assume((size & (size - 1)) == 0);
 	return size;
-}
-
-static void *memory(size_t size)
-{
-	void *p = malloc(size);
-
-	__CPROVER_assume(p);
-	return p;
 }
 
 static _Bool producer_consistent(const struct ivring_producer *p)
@@ -63,11 +58,14 @@ static struct ivring_producer any_producer(void)
 	p.cons = nondet_word();
 	p.session = nondet_word() % 2 ? memory(sizeof(*p.session)) : NULL;
 	p.epoch = nondet_word();
+	p.life.word = nondet_word() % 2 ? memory(sizeof(*p.life.word)) : NULL;
+	p.life.epoch = nondet_word();
 	p.fault = nondet_word() % 2 ? IVRING_BAD_CONS : IVRING_OK;
 	__CPROVER_assume(producer_consistent(&p));
 	INDEX->word = &p.peer->cons;
 	SESSION->word = p.session;
 	OWN->word = &p.own->prod;
+	LIFE->word = p.life.word;
 	return p;
 }
 
@@ -85,19 +83,38 @@ static struct ivring_consumer any_consumer(void)
 	c.total = nondet_word();
 	c.session = nondet_word() % 2 ? memory(sizeof(*c.session)) : NULL;
 	c.epoch = nondet_word();
+	c.life.word = nondet_word() % 2 ? memory(sizeof(*c.life.word)) : NULL;
+	c.life.epoch = nondet_word();
 	c.fault = nondet_word() % 2 ? IVRING_BAD_LENGTH : IVRING_OK;
 	__CPROVER_assume(consumer_consistent(&c));
 	INDEX->word = &c.peer->prod;
 	SESSION->word = c.session;
 	OWN->word = &c.own->cons;
+	LIFE->word = c.life.word;
 	return c;
+}
+
+static void own_words_noticed(enum ivring_fault fault, __u32 life, __u32 own)
+{
+	_Bool changed;
+
+	if (LIFE->word && LIFE->value != life)
+		changed = 1;
+	else
+		changed = OWN->value != own;
+	if (changed)
+		__CPROVER_assert(fault == IVRING_TAMPERED, "changes are noticed");
+	else
+		__CPROVER_assert(fault != IVRING_TAMPERED &&
+				 fault != IVRING_STALE, "only changes");
 }
 
 /*
  * Whatever index was read last: nothing else is done with it before the session
- * was looked at, after it, and then the own index.
+ * was looked at, after it, and then the own words.
  */
-static void index_belongs_here(enum ivring_fault fault, __u32 epoch, __u32 own)
+static void index_belongs_here(enum ivring_fault fault, __u32 epoch,
+			       __u32 life, __u32 own)
 {
 	if (!INDEX->loads)
 		return;
@@ -107,12 +124,9 @@ static void index_belongs_here(enum ivring_fault fault, __u32 epoch, __u32 own)
 		__CPROVER_assert(fault == IVRING_STALE, "its end is noticed");
 		return;
 	}
-	__CPROVER_assert(OWN->when > INDEX->when, "so is the own index");
-	if (OWN->value != own)
-		__CPROVER_assert(fault == IVRING_TAMPERED, "changes are noticed");
-	else
-		__CPROVER_assert(fault != IVRING_TAMPERED &&
-				 fault != IVRING_STALE, "only changes");
+	__CPROVER_assert((LIFE->word && LIFE->when > INDEX->when) ||
+			 OWN->when > INDEX->when, "so are the own words");
+	own_words_noticed(fault, life, own);
 }
 
 void prove_init(void)
@@ -137,14 +151,18 @@ void prove_bind(void)
 	struct ivring_producer p = any_producer(), sends = p;
 	struct ivring_consumer c = any_consumer(), receives = c;
 	__le32 *session = memory(sizeof(*session));
+	__le32 *own = memory(sizeof(*own));
 	__u32 epoch = nondet_word();
 
 	ivring_producer_bind(&p, session, epoch);
 	ivring_consumer_bind(&c, session, epoch);
+	ivring_producer_live(&p, own, epoch - 1);
+	ivring_consumer_live(&c, own, epoch - 1);
 	__CPROVER_assert(p.session == session && p.epoch == epoch &&
 			 c.session == session && c.epoch == epoch, "bound");
-	sends.session = receives.session = session;
-	sends.epoch = receives.epoch = epoch;
+	__CPROVER_assert(p.life.word == own && p.life.epoch == epoch - 1 &&
+			 c.life.word == own && c.life.epoch == epoch - 1,
+			 "on both sides");
 	__CPROVER_assert(p.data == sends.data && p.own == sends.own &&
 			 p.peer == sends.peer && p.next == sends.next &&
 			 p.prod == sends.prod && p.cons == sends.cons &&
@@ -187,7 +205,7 @@ void prove_reserve_commit(void)
 	int ret;
 
 	ret = ivring_reserve(&p, length, &payload);
-	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
+	__CPROVER_assert(shared_loads <= 4, "index, epoch and own words once at most");
 	__CPROVER_assert(producer_consistent(&p), "producer consistent");
 	__CPROVER_assert(ret == 0 || ret == -EAGAIN || ret == -EMSGSIZE ||
 			 ret == -EPIPE || ret == -EPROTO, "no other result");
@@ -197,7 +215,7 @@ void prove_reserve_commit(void)
 			 "the end of a session is told apart");
 	__CPROVER_assert(!before.fault || p.fault == before.fault,
 			 "a fault is final");
-	index_belongs_here(p.fault, p.epoch, before.prod);
+	index_belongs_here(p.fault, p.epoch, p.life.epoch, before.prod);
 	__CPROVER_assert(p.prod == before.prod, "nothing is published");
 	__CPROVER_assert(ret == 0 || p.next == before.next,
 			 "failing takes no space");
@@ -208,6 +226,10 @@ void prove_reserve_commit(void)
 	if (ret)
 		return;
 
+	if (before.next == before.prod)
+		__CPROVER_assert(OWN->loads && (!p.session || SESSION->loads) &&
+				 (!p.life.word || LIFE->loads),
+				 "no batch begins in a session that is over");
 	__CPROVER_assert(length <= p.size / 2 - IVRING_HEADER, "not too long");
 	__CPROVER_assert(__CPROVER_w_ok(payload, length), "payload within data");
 	__CPROVER_assert(__CPROVER_same_object(payload, p.data), "payload in data");
@@ -238,14 +260,16 @@ void prove_want_space(void)
 
 	__CPROVER_assume(length <= ivring_max_length(p.size));
 	now = ivring_want_space(&p, length);
-	index_belongs_here(p.fault, p.epoch, before.prod);
-	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
+	index_belongs_here(p.fault, p.epoch, p.life.epoch, before.prod);
+	__CPROVER_assert(shared_loads <= 4, "index, epoch and own words once at most");
 	__CPROVER_assert(producer_consistent(&p), "producer consistent");
 	__CPROVER_assert(!before.fault || (now && p.fault == before.fault),
 			 "nobody waits for a broken ring");
-	if (now && !p.fault)
-		__CPROVER_assert(!ivring_reserve(&p, length, &payload),
-				 "it fits as was said");
+	if (!now || p.fault)
+		return;
+	__CPROVER_assert(!ivring_reserve(&p, length, &payload) ||
+			 p.fault == IVRING_STALE || p.fault == IVRING_TAMPERED,
+			 "it fits as was said, while the session lasts");
 }
 
 void prove_peek_advance(void)
@@ -256,7 +280,7 @@ void prove_peek_advance(void)
 	int ret;
 
 	ret = ivring_peek(&c, &payload, &length, &kind);
-	__CPROVER_assert(shared_loads <= 10, "few loads");
+	__CPROVER_assert(shared_loads <= 12, "few loads");
 	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
 	__CPROVER_assert(ret == 0 || ret == -EAGAIN || ret == -EPIPE ||
 			 ret == -EPROTO, "no other result");
@@ -266,13 +290,17 @@ void prove_peek_advance(void)
 			 "the end of a session is told apart");
 	__CPROVER_assert(!before.fault || c.fault == before.fault,
 			 "a fault is final");
-	index_belongs_here(c.fault, c.epoch, before.cons);
+	index_belongs_here(c.fault, c.epoch, c.life.epoch, before.cons);
 	__CPROVER_assert(c.cons == before.cons, "nothing is released");
 	if (ret) {
 		__CPROVER_assert(c.total == 0, "there is nothing to pass");
 		return;
 	}
 
+	if (before.next == before.cons)
+		__CPROVER_assert(OWN->loads && (!c.session || SESSION->loads) &&
+				 (!c.life.word || LIFE->loads),
+				 "no batch begins in a session that is over");
 	__CPROVER_assert(length <= c.size / 2 - IVRING_HEADER, "not too long");
 	__CPROVER_assert(kind != IVRING_KIND_PAD, "padding is not shown");
 	__CPROVER_assert(__CPROVER_r_ok(payload, length), "payload within data");
@@ -306,8 +334,8 @@ void prove_want_data(void)
 	struct ivring_consumer c = any_consumer(), before = c;
 	_Bool now = ivring_want_data(&c);
 
-	index_belongs_here(c.fault, c.epoch, before.cons);
-	__CPROVER_assert(shared_loads <= 3, "index, epoch and own index once at most");
+	index_belongs_here(c.fault, c.epoch, c.life.epoch, before.cons);
+	__CPROVER_assert(shared_loads <= 4, "index, epoch and own words once at most");
 	__CPROVER_assert(consumer_consistent(&c), "consumer consistent");
 	__CPROVER_assert(!before.fault || (now && c.fault == before.fault),
 			 "nobody waits for a broken ring");
