@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Searches the model of the link, link.pml, by Spin, and holds it against the code."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.paths import ROOT
+
+MODEL = ROOT / "proof/link.pml"
+LINK = ROOT / "include/ivshmem/link.h"
+BOUND = 900
+# Bytes, so that no other machine's search is the end of this one.
+MEMORY = 4000
+MARK = re.compile(r"\[([AWU]\d)\]")
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: of every state, or (@live) for a run that never comes up."""
+
+    name: str
+    options: tuple[str, ...]
+    live: bool = False
+    model: Path = MODEL
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What Spin says; @complete if it saw all states."""
+
+    holds: bool
+    states: int
+    output: str
+
+
+SEARCHES = [
+    Search("one crash, 3 records", ("EVENTS=1",)),
+    Search("two crashes, 1 record", ("EVENTS=2", "RECORDS=1")),
+    Search("one crash, both come up", ("EVENTS=1", "RECORDS=1"), live=True),
+    Search("two crashes, both come up", ("EVENTS=2", "RECORDS=0"), live=True),
+    Search("one snapshot, 3 records", ("EVENTS=1", "ROLLBACK", "ROLLBACK_ONLY")),
+    Search("crash and snapshot, 1 record", ("EVENTS=2", "RECORDS=1", "ROLLBACK")),
+    Search("one snapshot, both come up", ("EVENTS=1", "RECORDS=1", "ROLLBACK"), live=True),
+]
+
+MISTAKES = [
+    Search("epoch-before-ack", ("EPOCH_BEFORE_ACK", "EVENTS=2", "RECORDS=0"), live=True),
+    Search("same-epoch", ("SAME_EPOCH", "EVENTS=1")),
+    Search("no-withdraw", ("NO_WITHDRAW", "EVENTS=1")),
+    Search("no-own-index", ("NO_OWN_INDEX", "EVENTS=1", "ROLLBACK", "ROLLBACK_ONLY")),
+    Search("no-own-epoch", ("NO_OWN_EPOCH", "EVENTS=2", "RECORDS=1", "ROLLBACK")),
+    Search("no-check-before-batch",
+           ("NO_CHECK_BEFORE_BATCH", "EVENTS=1", "ROLLBACK", "ROLLBACK_ONLY")),
+    Search("fault-before-session", ("FAULT_BEFORE_SESSION", "EVENTS=1")),
+    Search("session-before-index", ("SESSION_BEFORE_INDEX", "EVENTS=1")),
+]
+
+
+def run(search: Search, folder: Path) -> Verdict:
+    """Run @search, with its program in @folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["spin", *(f"-D{option}" for option in search.options), "-a",
+                    search.model], cwd=folder, check=True, stdout=subprocess.PIPE)
+    kind = ["-DNFAIR=3"] if search.live else ["-DSAFETY", "-DNOCLAIM"]
+    subprocess.run(["gcc", "-O2", "-w", "-DCOLLAPSE", f"-DMEMLIM={MEMORY}", *kind,
+                    "-o", "pan", "pan.c"], cwd=folder, check=True)
+    options = ["-a", "-f", "-N", "live"] if search.live else []
+    done = subprocess.run(["./pan", "-m2000000", "-n", *options], cwd=folder, check=False,
+                          text=True, timeout=BOUND, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    told = re.search(r"errors: (\d+)\s+(\d+) states, stored", done.stdout)
+    if not told or (told[1] == "0" and re.search("Search not completed|too small|"
+                                                 "out of memory", done.stdout)):
+        raise RuntimeError(f"{search.name}: Spin did not get to a result:\n{done.stdout}")
+    return Verdict(told[1] == "0", int(told[2]), done.stdout)
+
+
+def marks(path: Path) -> set[str]:
+    """The marks of steps in a file, those in the opening comment left out."""
+    _, _, code = path.read_text().partition("*/\n")
+    return set(MARK.findall(code.partition("*/\n")[2] if path.suffix == ".h" else code))
+
+
+def states_of_model() -> set[str]:
+    """The states of a link that the model names."""
+    return set(re.search(r"mtype = \{([^}]*)\}", MODEL.read_text())[1].replace(
+        ",", " ").split())
+
+
+def states_of_code() -> set[str]:
+    """Those of link.h."""
+    names = re.search(r"enum ivlink_state \{(.*?)\n\};", LINK.read_text(), re.S)[1]
+    return set(re.findall(r"^\tIVLINK_(\w+)", names, re.M))
