@@ -21,7 +21,7 @@ ANY_WIDTH = (".json", ".svg", ".xml", ".c", ".h")
 # them), and formats without comments.
 NO_SPDX = re.compile(r"LICENSES/|Documentation/ABI/|COPYING$|"
                      r".*\.(md|json|txt|svg)$|(.*/)?\.git[a-z]+$")
-SPDX = re.compile(r"SPDX-License-Identifier: *(?P<expression>.*?) *(\*/|-->)?$")
+SPDX = re.compile(r"SPDX-License-Identifier: *(?P<expression>.*?) *(\*/|\*\)|-->)?$")
 # SPDX's older name for the same licence, which checkpatch wants in uapi headers.
 SAME_LICENCE = {"GPL-2.0": "GPL-2.0-only"}
 
