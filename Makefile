@@ -48,7 +48,7 @@ bench-channel: ## measure channels between guests beside TCP (build/bench/channe
 	@$(PYTHON) -m bench.channel
 
 .PHONY: proof
-proof: ## prove the ring, for all that a hostile peer can do
+proof: ## prove the shared format, for all that a hostile peer can do
 	@scripts/setup build test
 	@$(PYTHON) -m proof
 

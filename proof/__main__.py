@@ -10,12 +10,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Callable
 
 from lab.log import LabError
 from lab.paths import BUILD
 
-from . import cbmc, relacy
+from . import cbmc, herd, relacy, spin
 from .mutants import CHECKED, UNORDERED, Mutant
 
 FOLDER = BUILD / "proof"
@@ -68,6 +70,24 @@ def miss_order(mutant: Mutant) -> Outcome:
     return Outcome(not verdict.holds, f"by {mutant.found_by}", 1)
 
 
+def search(wanted: spin.Search) -> Outcome:
+    """A search of the model by Spin."""
+    verdict = spin.run(wanted, FOLDER / "spin" / wanted.name.replace(" ", "-"))
+    return Outcome(verdict.holds, f"{verdict.states} states", verdict.states)
+
+
+def miss_path(wanted: spin.Search) -> Outcome:
+    """Nor may Spin find nothing in a model with a mistake."""
+    verdict = spin.run(wanted, MUTANTS / "spin" / wanted.name)
+    return Outcome(not verdict.holds, "by link.pml", 1)
+
+
+def judge(test: Path) -> Outcome:
+    """A litmus test, for which all orders are right but the one it asks for."""
+    result = herd.run(test)
+    return Outcome(result == herd.expected(test), result, 1)
+
+
 class Report:
     """Runs jobs, says how each went, and remembers."""
 
@@ -93,19 +113,24 @@ class Report:
 
 def jobs_for(names: list, run: Callable) -> list[Job]:
     """A job for each name or mutant."""
-    return [Job(getattr(name, "name", name), lambda name=name: run(name))
-            for name in names]
+    return [Job(getattr(name, "name", name), partial(run, name)) for name in names]
 
 
 def prove_all(report: Report) -> str:
     """Everything; a summary."""
     properties = report.run("CBMC: every private state, every value of shared memory",
                             jobs_for(list(cbmc.proofs()), prove_values))
+    states = report.run("Spin: the link, with crashes and snapshots",
+                        jobs_for(spin.SEARCHES, search))
     executions = report.run("Relacy: the orders that C11 allows",
                             jobs_for(relacy.programs(), prove_orders))
+    verdicts = report.run("herd7: the orders that the kernel's memory model allows",
+                          [Job(test.stem, partial(judge, test)) for test in herd.tests()])
     found = report.run("Mistakes that the proofs must find",
-                       jobs_for(CHECKED, miss_value) + jobs_for(UNORDERED, miss_order))
-    return (f"{properties} properties proven by CBMC, {executions} executions by Relacy, "
+                       jobs_for(CHECKED, miss_value) + jobs_for(spin.MISTAKES, miss_path)
+                       + jobs_for(UNORDERED, miss_order))
+    return (f"{properties} properties proven by CBMC, {states} states searched by Spin, "
+            f"{executions} executions by Relacy, {verdicts} litmus verdicts, "
             f"{found} mistakes found, {report.failed} failed")
 
 
