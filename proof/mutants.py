@@ -157,6 +157,9 @@ UNKEPT = [
           found_by="prove_link_check"),
     _link("rests-without-end", "rest < IVLINK_REST_MAX_MS ? rest :\n"
           "\t\t\t\t\t\t\tIVLINK_REST_MAX_MS;", "rest;", found_by="prove_link_end"),
+    _link("short-session-free", " && (!(events & IVLINK_WENT_DOWN) ||\n"
+          "\t\t\t\t       now - link->up_since >= IVLINK_REST_MS))", ")",
+          found_by="prove_link_end"),
     _link("stop-stays-announced", "\tivlink_withdraw(link);\n\tlink->state = IVLINK_DOWN;",
           "\tlink->state = IVLINK_DOWN;", found_by="prove_link_start_stop"),
 ]

@@ -410,6 +410,7 @@ void prove_parts_apart(void)
 {
 	struct ivregion_section section;
 	struct ivregion region;
+	_Bool a_data, b_data;
 	struct part a, b;
 	__u32 queues;
 
@@ -417,9 +418,10 @@ void prove_parts_apart(void)
 		any_layout(&region, &section, queues);
 		a = any_part(&region, &section);
 		b = any_part(&region, &section);
+		a_data = a.kind == PART_DATA;
+		b_data = b.kind == PART_DATA;
 		if ((a.kind == b.kind && a.from == b.from && a.to == b.to &&
-		     a.queue == b.queue) ||
-		    (a.kind == PART_DATA) != (b.kind == PART_DATA))
+		     a.queue == b.queue) || a_data != b_data)
 			continue;
 		__CPROVER_assert(a.offset + a.size <= b.offset ||
 				 b.offset + b.size <= a.offset,
