@@ -35,6 +35,16 @@ def library() -> ctypes.CDLL:
     loaded.ivshmem_ring.argtypes = [handle, ctypes.c_uint32, ctypes.c_uint32]
     loaded.ivshmem_wait.argtypes = [handle, ctypes.POINTER(Event),
                                     ctypes.c_uint, ctypes.c_int]
+    loaded.ivshmem_join.argtypes = [handle, ctypes.c_char_p]
+    loaded.ivshmem_channel_open.argtypes = [handle, ctypes.c_char_p,
+                                            ctypes.c_uint32, ctypes.c_uint,
+                                            ctypes.POINTER(handle)]
+    loaded.ivshmem_channel_connect.argtypes = [handle, ctypes.c_int]
+    loaded.ivshmem_channel_send.argtypes = [handle, ctypes.c_char_p,
+                                            ctypes.c_size_t, ctypes.c_uint32,
+                                            ctypes.c_uint, ctypes.c_int]
+    loaded.ivshmem_channel_close.argtypes = [handle]
+    loaded.ivshmem_channel_close.restype = None
     loaded.ivshmem_version.restype = ctypes.c_char_p
     return loaded
 
@@ -52,6 +62,7 @@ class Peer:
     def __init__(self, address: str, length: int = 0) -> None:
         self._library: Any = library()
         self._handle = ctypes.c_void_p()
+        self._channel = ctypes.c_void_p()
         check(self._library.ivshmem_open(address.encode(), 0,
                                          ctypes.byref(self._handle)))
         self.info = Info()
@@ -82,8 +93,22 @@ class Peer:
                                                  int(timeout * 1000)))
         return {event.vector: event.count for event in events[:count]}
 
+    def connect(self, peer: int, name: str) -> None:
+        """Join the directory and connect the channel to a slot."""
+        check(self._library.ivshmem_join(self._handle, name.encode()))
+        check(self._library.ivshmem_channel_open(self._handle, None, peer, 0,
+                                                 ctypes.byref(self._channel)))
+        check(self._library.ivshmem_channel_connect(self._channel, 60_000))
+
+    def send(self, kind: int, data: bytes) -> None:
+        """Send a message through the channel."""
+        check(self._library.ivshmem_channel_send(self._channel, data, len(data),
+                                                 kind, 0, 60_000))
+
     def close(self) -> None:
         """Leave the link."""
+        self._library.ivshmem_channel_close(self._channel)
+        self._channel = ctypes.c_void_p()
         if self._handle:
             self.memory.release()
             check(self._library.ivshmem_unmap(self._address, self.length))

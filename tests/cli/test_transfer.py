@@ -5,6 +5,7 @@ import os
 import random
 import re
 import signal
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from .program import BOUND, Running, program, run
 
 LAYOUT = 'raw=lab:2M'
+# Kinds of messages
+HELLO, DATA = 0x49560001, 0x49560002
 
 
 @pytest.fixture
@@ -297,6 +300,32 @@ def test_what_is_wrong_with_the_region(serve, layout: str, arguments: list[str],
 ])
 def test_wrong_usage(arguments: list[str], complaint: str):
     assert complaint in run(*arguments, status=2)
+
+
+def test_a_sender_that_sends_more_than_it_announced(start, join, link: str,
+                                                    tmp_path: Path):
+    receiver = recv(start, link, '-o', tmp_path / 'out')
+    sender = join(link)
+    sender.connect(wait_for_peer(link, 'bob'), 'mallory')
+    sender.send(HELLO, struct.pack('<IIQ', 1, 0, 1000))
+    sender.send(DATA, b'x' * 600)
+    sender.send(DATA, b'x' * 600)
+    receiver.end(1)
+    assert 'peer mallory: it sends something else than `ivshmem send`' in \
+        receiver.said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_grows_ends_where_it_did(start, link: str, tmp_path: Path):
+    source, target = tmp_path / 'in', tmp_path / 'out'
+    source.write_bytes(b'before')
+    # It has been looked at once the sender waits.
+    sender = send(start, link, source).wait_said('waiting for peer bob')
+    with source.open('ab') as output:
+        output.write(b' and after')
+    recv(start, link, '-o', target).end()
+    sender.end()
+    assert target.read_bytes() == b'before'
 
 
 def test_an_own_slot_is_no_peer(link: str):

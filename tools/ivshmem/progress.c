@@ -48,12 +48,17 @@ const char *format_bytes(double bytes, char text[32])
 	return text;
 }
 
+/* The peer has a say in it: nothing may be taken for granted of the share. */
 static void format_bar(char bar[BAR + 1], double share)
 {
-	int filled = (int)(share * BAR);
+	size_t filled = 0;
 
+	if (share >= 1)
+		filled = BAR;
+	else if (share > 0)
+		filled = (size_t)(share * BAR);
 	memset(bar, '.', BAR);
-	memset(bar, '#', (size_t)(filled < BAR ? filled : BAR));
+	memset(bar, '#', filled);
 	bar[BAR] = 0;
 }
 
@@ -73,7 +78,8 @@ static void show_line(const struct progress *progress, uint64_t done)
 
 	format_bytes((double)done, size);
 	format_bytes(rate, speed);
-	if (progress->total == UINT64_MAX) {
+	/* A total that is exceeded was none. */
+	if (progress->total == UINT64_MAX || done > progress->total) {
 		fprintf(stderr, "%s, %s/s, %.0f s", size, speed, seconds);
 		return;
 	}

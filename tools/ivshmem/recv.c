@@ -258,12 +258,21 @@ static int take_hello(struct transfer *t, const struct sink *sink, bool forced)
 	return 0;
 }
 
+/* Whether the sender sends more than it has announced. */
+static bool too_much(const struct transfer *t, size_t length)
+{
+	return t->progress.total != TRANSFER_SIZE_UNKNOWN &&
+	       length > t->progress.total - t->bytes;
+}
+
 static int take_data(struct transfer *t, struct sink *sink, const void *data,
 		     size_t length)
 {
 	char text[96];
 	int ret;
 
+	if (too_much(t, length))
+		return unexpected(t);
 	XXH64_update(t->hash, data, length);
 	ret = sink_write(sink, data, length);
 	if (ret) {

@@ -204,6 +204,21 @@ static int wait_for_input(struct transfer *t, const struct source *source)
 	}
 }
 
+/*
+ * Reads for the next message.  A file that grows ends where it did when that was
+ * announced: the receiver takes no more.
+ */
+static ssize_t read_source(const struct transfer *t,
+			   const struct source *source, void *data)
+{
+	size_t length = source->chunk;
+
+	if (source->size != TRANSFER_SIZE_UNKNOWN &&
+	    length > source->size - t->bytes)
+		length = (size_t)(source->size - t->bytes);
+	return length ? read(source->fd, data, length) : 0;
+}
+
 /* How the sender's part ended. */
 static enum transfer_status send_data(struct transfer *t,
 				      const struct source *source, int *error)
@@ -221,7 +236,7 @@ static enum transfer_status send_data(struct transfer *t,
 			return TRANSFER_INTERRUPTED;
 		if (ret)
 			return TRANSFER_REFUSED;
-		n = read(source->fd, data, source->chunk);
+		n = read_source(t, source, data);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n <= 0) {

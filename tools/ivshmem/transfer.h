@@ -38,7 +38,7 @@ enum {
  * struct transfer_hello - what comes
  * @version: TRANSFER_VERSION
  * @reserved: 0
- * @size:    bytes, or TRANSFER_SIZE_UNKNOWN
+ * @size:    bytes at most, or TRANSFER_SIZE_UNKNOWN
  */
 struct transfer_hello {
 	uint32_t version;
