@@ -328,6 +328,31 @@ def test_a_file_that_grows_ends_where_it_did(start, link: str, tmp_path: Path):
     assert target.read_bytes() == b'before'
 
 
+def test_a_file_although_standard_output_is_closed(start, link: str,
+                                                   tmp_path: Path):
+    source, target = tmp_path / 'in', tmp_path / 'out'
+    source.write_bytes(some_bytes(100_000))
+    sender = start('send', link, 'bob', source)
+    subprocess.run(['sh', '-c', 'exec "$@" <&- >&-', 'sh', program(), 'recv',
+                    link, '--name', 'bob', '-o', target],
+                   check=True, timeout=BOUND)
+    sender.end()
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_a_closed_standard_output(start, link: str, tmp_path: Path):
+    source = tmp_path / 'in'
+    source.write_bytes(b'lost')
+    sender = start('send', link, 'bob', source)
+    result = subprocess.run(['sh', '-c', 'exec "$@" >&-', 'sh', program(),
+                             'recv', link, '--name', 'bob'],
+                            check=False, text=True, stderr=subprocess.PIPE,
+                            timeout=BOUND)
+    sender.end(1)
+    assert result.returncode == 1
+    assert 'standard output: Bad file descriptor' in result.stderr
+
+
 def test_an_own_slot_is_no_peer(link: str):
     assert 'peer 0: no such slot, or one\'s own' in run('send', link, '0',
                                                         status=1)

@@ -2,10 +2,12 @@
 /*
  * The ivshmem command line tool: finds the subcommand and runs it.
  */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <libivshmem.h>
 
@@ -125,10 +127,30 @@ static void allow_many_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/*
+ * No file that is opened later may get the number of a standard stream that is
+ * closed: messages would be written into it.  Neither can be used: writing to
+ * the one and reading from the other fails as it does with closed ones.
+ */
+static bool occupy_standard_streams(void)
+{
+	int fd, mode;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		mode = fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+		/* The lowest number that is free, and those below are not. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode) != fd)
+			return false;
+	}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	if (!occupy_standard_streams())
+		return EXIT_FAILED;
 	if (argc < 2) {
 		print_usage(stderr);
 		return EXIT_USAGE;

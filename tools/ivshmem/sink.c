@@ -46,9 +46,11 @@ int sink_open(struct sink *sink, const char *file)
 
 	sink->temporary[0] = 0;
 	sink->written = false;
+	sink->standard = false;
 	sink->name = file;
 	if (!file || !strcmp(file, "-")) {
 		sink->name = "standard output";
+		sink->standard = true;
 		sink->fd = STDOUT_FILENO;
 		return 0;
 	}
@@ -91,7 +93,7 @@ int sink_finish(struct sink *sink)
 {
 	int fd = sink->fd;
 
-	if (fd == STDOUT_FILENO)
+	if (sink->standard)
 		return 0;
 	sink->fd = -1;
 	if (close(fd))
@@ -106,7 +108,7 @@ int sink_finish(struct sink *sink)
 
 void sink_close(struct sink *sink)
 {
-	if (sink->fd >= 0 && sink->fd != STDOUT_FILENO)
+	if (sink->fd >= 0 && !sink->standard)
 		close(sink->fd);
 	if (sink->temporary[0])
 		unlink(sink->temporary);

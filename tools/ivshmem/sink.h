@@ -15,12 +15,14 @@
  * @fd:        open for writing
  * @name:      for messages
  * @temporary: name of the file while it is not complete, or ""
+ * @standard:  it is standard output
  * @written:   something was
  */
 struct sink {
 	int fd;
 	const char *name;
 	char temporary[PATH_MAX];
+	bool standard;
 	bool written;
 };
 
