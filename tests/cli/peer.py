@@ -43,6 +43,7 @@ def library() -> ctypes.CDLL:
     loaded.ivshmem_channel_send.argtypes = [handle, ctypes.c_char_p,
                                             ctypes.c_size_t, ctypes.c_uint32,
                                             ctypes.c_uint, ctypes.c_int]
+    loaded.ivshmem_channel_drain.argtypes = [handle, ctypes.c_int]
     loaded.ivshmem_channel_close.argtypes = [handle]
     loaded.ivshmem_channel_close.restype = None
     loaded.ivshmem_version.restype = ctypes.c_char_p
@@ -104,6 +105,10 @@ class Peer:
         """Send a message through the channel."""
         check(self._library.ivshmem_channel_send(self._channel, data, len(data),
                                                  kind, 0, 60_000))
+
+    def drain(self) -> None:
+        """Wait until all that was sent was taken out of the memory."""
+        check(self._library.ivshmem_channel_drain(self._channel, 10_000))
 
     def close(self) -> None:
         """Leave the link."""

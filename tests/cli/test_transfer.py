@@ -353,6 +353,27 @@ def test_a_closed_standard_output(start, link: str, tmp_path: Path):
     assert 'standard output: Bad file descriptor' in result.stderr
 
 
+def test_what_is_overwritten_while_the_output_does_not_drain(start, join,
+                                                            link: str):
+    """What was taken into account is what is written."""
+    receiver = recv(start, link)
+    sender = join(link)
+    sender.connect(wait_for_peer(link, 'bob'), 'mallory')
+    sender.send(HELLO, struct.pack('<IIQ', 1, 0, 3 * 32768))
+    for _ in range(3):
+        sender.send(DATA, b'\xa5' * 32768)
+    # More than a pipe takes.
+    sender.drain()
+    run_of_data = b'\xa5' * 1024
+    whole = bytes(sender.memory)
+    for offset in range(0, len(whole), len(run_of_data)):
+        there = slice(offset, offset + len(run_of_data))
+        if whole[there] == run_of_data:
+            sender.memory[there] = b'\x5a' * len(run_of_data)
+    output = receiver.process.stdout
+    assert output.buffer.read(3 * 32768) == b'\xa5' * (3 * 32768)
+
+
 def test_an_own_slot_is_no_peer(link: str):
     assert 'peer 0: no such slot, or one\'s own' in run('send', link, '0',
                                                         status=1)

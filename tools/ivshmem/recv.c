@@ -208,18 +208,19 @@ static int give_up(struct transfer *t, const struct sink *sink)
 	return -1;
 }
 
-/* The next message, in place: 0, or -1 after a message. */
+/* The next message, in @t->buffer: 0, or -1 after a message. */
 static int next_message(struct transfer *t, const struct sink *sink,
-			const void **data, size_t *length, uint32_t *kind)
+			size_t *length, uint32_t *kind)
 {
+	size_t most = ivshmem_channel_max_length(t->channel);
 	int ret;
 
 	for (;;) {
 		/* Before, for one that sends all the time. */
 		if (interrupted)
 			return give_up(t, sink);
-		ret = ivshmem_channel_peek(t->channel, data, length, kind,
-					   TRANSFER_STEP_MS);
+		ret = ivshmem_channel_recv(t->channel, t->buffer, most, length,
+					   kind, TRANSFER_STEP_MS);
 		if (!ret)
 			return 0;
 		if (ret != -ETIMEDOUT && ret != -EINTR)
@@ -240,19 +241,15 @@ static int unexpected(struct transfer *t)
 static int take_hello(struct transfer *t, const struct sink *sink, bool forced)
 {
 	struct transfer_hello hello;
-	const void *data;
 	uint32_t kind;
 	size_t length;
-	int ret;
 
-	if (next_message(t, sink, &data, &length, &kind))
+	if (next_message(t, sink, &length, &kind))
 		return -1;
-	ret = ivshmem_channel_recv(t->channel, &hello, sizeof(hello), &length,
-				   &kind, 0);
-	if (ret && ret != -EMSGSIZE)
-		return lost(t, sink, ret);
-	if (ret || kind != TRANSFER_HELLO || length != sizeof(hello) ||
-	    transfer_word(hello.version) != TRANSFER_VERSION)
+	if (kind != TRANSFER_HELLO || length != sizeof(hello))
+		return unexpected(t);
+	memcpy(&hello, t->buffer, sizeof(hello));
+	if (transfer_word(hello.version) != TRANSFER_VERSION)
 		return unexpected(t);
 	progress_begin(&t->progress, transfer_long(hello.size), forced);
 	return 0;
@@ -265,16 +262,15 @@ static bool too_much(const struct transfer *t, size_t length)
 	       length > t->progress.total - t->bytes;
 }
 
-static int take_data(struct transfer *t, struct sink *sink, const void *data,
-		     size_t length)
+static int take_data(struct transfer *t, struct sink *sink, size_t length)
 {
 	char text[96];
 	int ret;
 
 	if (too_much(t, length))
 		return unexpected(t);
-	XXH64_update(t->hash, data, length);
-	ret = sink_write(sink, data, length);
+	XXH64_update(t->hash, t->buffer, length);
+	ret = sink_write(sink, t->buffer, length);
 	if (ret) {
 		progress_clear(&t->progress);
 		complain("%s: %s; %s, and %s", sink->name, strerror(-ret),
@@ -283,9 +279,6 @@ static int take_data(struct transfer *t, struct sink *sink, const void *data,
 		return -1;
 	}
 	t->bytes += length;
-	ret = ivshmem_channel_release(t->channel);
-	if (ret)
-		return lost(t, sink, ret);
 	progress_show(&t->progress, t->bytes);
 	return 0;
 }
@@ -307,19 +300,14 @@ static int sender_gave_up(struct transfer *t, const struct sink *sink,
 	return -1;
 }
 
-static int take_end(struct transfer *t, struct sink *sink)
+static int take_end(struct transfer *t, struct sink *sink, size_t length)
 {
 	struct transfer_end end;
-	uint32_t kind;
-	size_t length;
 	int ret;
 
-	ret = ivshmem_channel_recv(t->channel, &end, sizeof(end), &length,
-				   &kind, 0);
-	if (ret && ret != -EMSGSIZE)
-		return lost(t, sink, ret);
-	if (ret || kind != TRANSFER_END || length != sizeof(end))
+	if (length != sizeof(end))
 		return unexpected(t);
+	memcpy(&end, t->buffer, sizeof(end));
 	if (transfer_word(end.status) != TRANSFER_DONE)
 		return sender_gave_up(t, sink, &end);
 	if (transfer_long(end.bytes) != t->bytes ||
@@ -345,25 +333,26 @@ static int take_end(struct transfer *t, struct sink *sink)
 static enum exit_code receive(struct transfer *t, struct sink *sink,
 			      bool forced)
 {
-	const void *data;
 	uint32_t kind;
 	size_t length;
 	int ret;
 
+	if (transfer_buffer(t, ivshmem_channel_max_length(t->channel)))
+		return EXIT_FAILED;
 	if (take_hello(t, sink, forced))
 		return EXIT_FAILED;
 	for (;;) {
-		if (next_message(t, sink, &data, &length, &kind))
+		if (next_message(t, sink, &length, &kind))
 			return EXIT_FAILED;
 		if (kind == TRANSFER_END) {
-			ret = take_end(t, sink);
+			ret = take_end(t, sink, length);
 			return ret ? EXIT_FAILED : EXIT_DONE;
 		}
 		if (kind != TRANSFER_DATA) {
 			unexpected(t);
 			return EXIT_FAILED;
 		}
-		if (take_data(t, sink, data, length))
+		if (take_data(t, sink, length))
 			return EXIT_FAILED;
 	}
 }

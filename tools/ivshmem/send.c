@@ -208,15 +208,14 @@ static int wait_for_input(struct transfer *t, const struct source *source)
  * Reads for the next message.  A file that grows ends where it did when that was
  * announced: the receiver takes no more.
  */
-static ssize_t read_source(const struct transfer *t,
-			   const struct source *source, void *data)
+static ssize_t read_source(struct transfer *t, const struct source *source)
 {
 	size_t length = source->chunk;
 
 	if (source->size != TRANSFER_SIZE_UNKNOWN &&
 	    length > source->size - t->bytes)
 		length = (size_t)(source->size - t->bytes);
-	return length ? read(source->fd, data, length) : 0;
+	return length ? read(source->fd, t->buffer, length) : 0;
 }
 
 /* How the sender's part ended. */
@@ -236,15 +235,16 @@ static enum transfer_status send_data(struct transfer *t,
 			return TRANSFER_INTERRUPTED;
 		if (ret)
 			return TRANSFER_REFUSED;
-		n = read_source(t, source, data);
+		n = read_source(t, source);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n <= 0) {
 			*error = n < 0 ? errno : 0;
 			return n < 0 ? TRANSFER_IO_ERROR : TRANSFER_DONE;
 		}
-		/* Where all peers can write; this is against accidents. */
-		XXH64_update(t->hash, data, (size_t)n);
+		/* Before it is where all peers can write. */
+		XXH64_update(t->hash, t->buffer, (size_t)n);
+		memcpy(data, t->buffer, (size_t)n);
 		ret = ivshmem_channel_commit(t->channel, (size_t)n,
 					     TRANSFER_DATA);
 		if (!ret)
@@ -338,7 +338,7 @@ static enum exit_code send_all(struct transfer *t, const struct source *source)
 	return ret > 0 ? EXIT_DONE : EXIT_FAILED;
 }
 
-static void choose_chunk(const struct transfer *t, struct source *source)
+static int choose_chunk(struct transfer *t, struct source *source)
 {
 	size_t most = ivshmem_channel_max_length(t->channel);
 
@@ -347,6 +347,7 @@ static void choose_chunk(const struct transfer *t, struct source *source)
 		source->chunk = most / CHUNKS & ~(size_t)4095;
 	if (!source->chunk)
 		source->chunk = most / 2;
+	return transfer_buffer(t, source->chunk);
 }
 
 static enum exit_code send_file(const struct wish *wish)
@@ -361,8 +362,7 @@ static enum exit_code send_file(const struct wish *wish)
 	if (transfer_open(&t, &wish->place))
 		return EXIT_FAILED;
 	catch_interrupts();
-	if (!transfer_connect(&t, wish->peer)) {
-		choose_chunk(&t, &source);
+	if (!transfer_connect(&t, wish->peer) && !choose_chunk(&t, &source)) {
 		progress_begin(&t.progress, source.size, wish->progress);
 		ret = send_all(&t, &source);
 		seconds = progress_seconds(&t.progress);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "output.h"
@@ -82,6 +83,16 @@ void transfer_close(struct transfer *t)
 	t->channel = NULL;
 	detach(&t->at);
 	XXH64_freeState(t->hash);
+	free(t->buffer);
+}
+
+int transfer_buffer(struct transfer *t, size_t length)
+{
+	t->buffer = malloc(length);
+	if (t->buffer)
+		return 0;
+	complain("%s", strerror(ENOMEM));
+	return -1;
 }
 
 int transfer_channel(struct transfer *t, uint32_t peer,

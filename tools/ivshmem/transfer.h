@@ -92,6 +92,8 @@ struct transfer_result {
  * @channel:   to it
  * @limited:   @deadline_ns is when one is tired of waiting for the peer
  * @hash:      of the bytes so far
+ * @buffer:    the message, where no other peer can change it between what is
+ *             done with it
  * @bytes:     that were sent or received
  * @progress:  the bar
  */
@@ -104,6 +106,7 @@ struct transfer {
 	bool limited;
 	uint64_t deadline_ns;
 	XXH64_state_t *hash;
+	unsigned char *buffer;
 	uint64_t bytes;
 	struct progress progress;
 };
@@ -132,6 +135,9 @@ struct transfer_place {
  */
 int transfer_open(struct transfer *t, const struct transfer_place *place);
 void transfer_close(struct transfer *t);
+
+/** transfer_buffer() - get @buffer, of @length bytes; 0, or -1 after a message */
+int transfer_buffer(struct transfer *t, size_t length);
 
 /** transfer_channel() - open the channel to a slot; 0, or a negative errno */
 int transfer_channel(struct transfer *t, uint32_t peer,
