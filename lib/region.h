@@ -73,6 +73,15 @@ struct host_region {
 struct host_region *ivshmem_server_region(struct ivshmem *ivs);
 /** ivshmem_server_doorbell() - eventfd where a vector arrives, or -1 */
 int ivshmem_server_doorbell(struct ivshmem *ivs, uint32_t vector);
+/**
+ * ivshmem_server_rung() - eventfd that tells of doorbells that were consumed
+ *
+ * Written after an own vector was read, never read itself: for edge-triggered
+ * watchers of that vector, who would miss the doorbell else.
+ *
+ * Return: the descriptor, which belongs to the handle, or a negative errno value.
+ */
+int ivshmem_server_rung(struct ivshmem *ivs);
 /** ivshmem_server_id() - own peer id */
 uint32_t ivshmem_server_id(struct ivshmem *ivs);
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -73,6 +74,7 @@ struct server {
 	uint32_t peer_id;
 	unsigned int most_vectors;	/* of any other peer */
 	uint64_t subscribed[4];
+	int rung;			/* see ivshmem_server_rung(); or -1 */
 	struct peer *peers;		/* LIBIVSHMEM_MAX_PEERS of them */
 	/* Has a lock of its own, which is taken before this one. */
 	struct host_region region;
@@ -113,6 +115,19 @@ int ivshmem_server_doorbell(struct ivshmem *ivs, uint32_t vector)
 	return fd;
 }
 
+int ivshmem_server_rung(struct ivshmem *ivs)
+{
+	struct server *srv = to_server(ivs);
+	int fd;
+
+	pthread_mutex_lock(&srv->lock);
+	if (srv->rung < 0)
+		srv->rung = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	fd = srv->rung < 0 ? -errno : srv->rung;
+	pthread_mutex_unlock(&srv->lock);
+	return fd;
+}
+
 static bool in_set(const uint64_t set[4], unsigned int vector)
 {
 	return set[vector / 64] >> (vector % 64) & 1;
@@ -136,6 +151,26 @@ static int64_t consume(int eventfd)
 	if (n == sizeof(count))
 		return count > INT64_MAX ? INT64_MAX : (int64_t)count;
 	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPROTO;
+}
+
+/*
+ * The same for an own vector.  What was taken away was for those, too, who watch
+ * the same eventfd and may not have looked yet: epoll drops what it finds to be
+ * not ready any more.
+ */
+static int64_t take_doorbell(struct server *srv, unsigned int vector)
+{
+	int64_t count = consume(own(srv)->eventfds[vector]);
+	uint64_t one = 1;
+
+	if (count <= 0)
+		return count;
+	if (!vector)
+		ivshmem_host_nudge(&srv->region);
+	/* It takes 2^64 doorbells to fill it. */
+	if (srv->rung >= 0 && write(srv->rung, &one, sizeof(one)) < 0)
+		return count;
+	return count;
 }
 
 static int watch(struct server *srv, int fd, uint32_t tag)
@@ -375,6 +410,8 @@ static void server_close(struct ivshmem *ivs)
 		close(srv->ivs.memory_fd);
 	if (srv->epoll_fd >= 0)
 		close(srv->epoll_fd);
+	if (srv->rung >= 0)
+		close(srv->rung);
 	pthread_mutex_destroy(&srv->lock);
 	free(srv->peers);
 	free(srv);
@@ -455,7 +492,7 @@ static int change_subscription(struct server *srv, const uint64_t wanted[4])
 		if (in_set(wanted, v) == in_set(srv->subscribed, v))
 			continue;
 		if (in_set(wanted, v)) {
-			consume(self->eventfds[v]);
+			take_doorbell(srv, v);
 			ret = watch(srv, self->eventfds[v], v);
 			if (ret)
 				return ret;
@@ -502,14 +539,11 @@ static int collect(struct server *srv, struct ivshmem_event *events,
 		vector = ready[i].data.u32;
 		if (vector == TAG_SOCKET)
 			continue;
-		count = consume(own(srv)->eventfds[vector]);
+		count = take_doorbell(srv, vector);
 		if (count > 0) {
 			events[found].vector = vector;
 			events[found].count = (uint64_t)count;
 			found++;
-			/* It was for those, too, who wait for changes. */
-			if (!vector)
-				ivshmem_host_nudge(&srv->region);
 		} else if (count < 0) {
 			/* It was no eventfd: never to be seen again. */
 			unwatch(srv, own(srv)->eventfds[vector]);
@@ -615,6 +649,7 @@ int ivshmem_server_open(const char *path, unsigned int flags,
 	srv->ivs.ops = &server_ops;
 	srv->ivs.flags = flags;
 	srv->ivs.memory_fd = -1;
+	srv->rung = -1;
 	ivshmem_stream_init(&srv->stream, -1);
 
 	srv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * What channels need of a server connection: each has a view of its own of the
- * own eventfds, which it never reads, since others wait for them, too.
+ * own eventfds, which it never reads, since others wait for them, too; and of one
+ * that tells when somebody else has read them.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -9,19 +10,30 @@
 
 #include "region.h"
 
+static int add_edge(int epoll_fd, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+
+	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
 int ivshmem_server_watch(struct ivshmem *ivs,
 			 const struct ivshmem_section *section)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
-	int fd, ret, doorbell;
+	int fd, ret, doorbell, rung;
 
+	rung = ivshmem_server_rung(ivs);
+	if (rung < 0)
+		return rung;
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	doorbell = ivshmem_server_doorbell(ivs, section->vector);
+	ret = add_edge(fd, rung);
 	/* Without any it never becomes readable, and there is nothing to do. */
-	if (doorbell >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, doorbell, &event)) {
-		ret = -errno;
+	if (!ret && doorbell >= 0)
+		ret = add_edge(fd, doorbell);
+	if (ret) {
 		close(fd);
 		return ret;
 	}
@@ -30,9 +42,9 @@ int ivshmem_server_watch(struct ivshmem *ivs,
 
 int ivshmem_server_settle(int fd)
 {
-	struct epoll_event event;
+	struct epoll_event events[2];
 
-	epoll_wait(fd, &event, 1, 0);
+	epoll_wait(fd, events, 2, 0);
 	return 0;
 }
 

@@ -73,6 +73,28 @@ static void a_message_that_does_not_fit_stays(void **state)
 	assert_memory_equal(data, "0123456789", 10);
 }
 
+/* It reads the eventfd that the channel only watches. */
+static void ivshmem_wait_takes_no_doorbell_away(void **state)
+{
+	struct link *link = *state;
+	struct pollfd pfd = { .events = POLLIN };
+	struct ivshmem_event event;
+	char byte;
+
+	pfd.fd = ivshmem_channel_fd(link->ch[0]);
+	/* What is left of the beginning. */
+	do {
+		ivshmem_wait(link->ivs[0], &event, 1, 0);
+		assert_int_equal(ivshmem_channel_recv(link->ch[0], &byte, 1,
+						      NULL, NULL, 0), -EAGAIN);
+	} while (poll(&pfd, 1, 0) > 0);
+	assert_int_equal(send_empty(link->ch[1], 1, LONG_MS), 0);
+	assert_int_equal(ivshmem_wait(link->ivs[0], &event, 1, LONG_MS), 1);
+	assert_int_equal(poll(&pfd, 1, 0), 1);
+	assert_int_equal(ivshmem_channel_recv(link->ch[0], &byte, 1, NULL,
+					      NULL, 0), 0);
+}
+
 static void messages_are_made_and_read_in_place(void **state)
 {
 	struct link *link = *state;
@@ -443,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(messages_of_all_sizes_arrive_both_ways),
 		TEST(a_message_that_does_not_fit_stays),
+		TEST(ivshmem_wait_takes_no_doorbell_away),
 		TEST(messages_are_made_and_read_in_place),
 		TEST(more_defers_what_is_shown),
 		TEST(calls_out_of_turn_are_refused),
