@@ -374,6 +374,26 @@ def test_what_is_overwritten_while_the_output_does_not_drain(start, join,
     assert output.buffer.read(3 * 32768) == b'\xa5' * (3 * 32768)
 
 
+@pytest.mark.parametrize('blocking', [True, False])
+def test_a_receiver_that_is_interrupted_while_the_output_does_not_drain(
+        start, join, link: str, pipe: tuple[int, int], blocking: bool):
+    os.set_blocking(pipe[1], blocking)
+    with subprocess.Popen([program(), 'recv', link, '--name', 'bob'],
+                          stdout=pipe[1], stderr=subprocess.PIPE,
+                          text=True) as receiver:
+        sender = join(link)
+        sender.connect(wait_for_peer(link, 'bob'), 'alice')
+        sender.send(HELLO, struct.pack('<IIQ', 1, 0, 3 * 32768))
+        for _ in range(3):
+            sender.send(DATA, b'x' * 32768)
+        # More than a pipe takes.
+        sender.drain()
+        receiver.terminate()
+        _, said = receiver.communicate(timeout=BOUND)
+    assert receiver.returncode == 1
+    assert 'interrupted; 65536 of 98304 bytes have arrived' in said
+
+
 def test_an_own_slot_is_no_peer(link: str):
     assert 'peer 0: no such slot, or one\'s own' in run('send', link, '0',
                                                         status=1)

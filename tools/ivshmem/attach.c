@@ -219,6 +219,16 @@ void catch_interrupts(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
+void hold_interrupts(sigset_t *before)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, before);
+}
+
 int wait_rung(struct attachment *at, struct ivshmem_event *events,
 	      unsigned int max, int timeout_ms)
 {
@@ -227,14 +237,11 @@ int wait_rung(struct attachment *at, struct ivshmem_event *events,
 		.tv_sec = timeout_ms / 1000,
 		.tv_nsec = timeout_ms % 1000 * 1000000L,
 	};
-	sigset_t signals, before;
+	sigset_t before;
 	int ret;
 
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
 	/* Between the look at interrupted and the wait none may slip in. */
-	sigprocmask(SIG_BLOCK, &signals, &before);
+	hold_interrupts(&before);
 	ret = interrupted ? -EINTR : ivshmem_wait(at->ivs, events, max, 0);
 	if (!ret && timeout_ms) {
 		ret = ppoll(&pfd, 1, timeout_ms < 0 ? NULL : &limit, &before);

@@ -66,6 +66,12 @@ extern volatile sig_atomic_t interrupted;
 void catch_interrupts(void);
 
 /**
+ * hold_interrupts() - keep back the signals that set it
+ * @before: filled in, the mask to wait with, and to go back to
+ */
+void hold_interrupts(sigset_t *before);
+
+/**
  * wait_rung() - ivshmem_wait() that no signal can slip past
  *
  * May return 0 before the time is over.  -EINTR after SIGINT or SIGTERM.

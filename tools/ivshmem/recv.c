@@ -271,6 +271,8 @@ static int take_data(struct transfer *t, struct sink *sink, size_t length)
 		return unexpected(t);
 	XXH64_update(t->hash, t->buffer, length);
 	ret = sink_write(sink, t->buffer, length);
+	if (ret == -EINTR)
+		return give_up(t, sink);
 	if (ret) {
 		progress_clear(&t->progress);
 		complain("%s: %s; %s, and %s", sink->name, strerror(-ret),

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,19 +67,34 @@ int sink_open(struct sink *sink, const char *file)
 	return -1;
 }
 
-int sink_write(struct sink *sink, const void *data, size_t length)
+/* Until there is room for something; 0, or -EINTR once a signal has come. */
+static int wait_for_room(const struct sink *sink)
 {
 	struct pollfd pfd = { .fd = sink->fd, .events = POLLOUT };
+	sigset_t before;
+	int ret;
+
+	/* Between the look at interrupted and the wait none may slip in. */
+	hold_interrupts(&before);
+	if (!interrupted)
+		ppoll(&pfd, 1, NULL, &before);
+	ret = interrupted ? -EINTR : 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return ret;
+}
+
+int sink_write(struct sink *sink, const void *data, size_t length)
+{
 	const char *bytes = data;
 	ssize_t n;
+	int ret;
 
 	while (length) {
+		ret = wait_for_room(sink);
+		if (ret)
+			return ret;
 		n = write(sink->fd, bytes, length);
-		if (n < 0 && errno == EAGAIN) {
-			poll(&pfd, 1, -1);
-			continue;
-		}
-		if (n < 0 && errno == EINTR && !interrupted)
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (n < 0)
 			return -errno;

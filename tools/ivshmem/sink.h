@@ -28,7 +28,7 @@ struct sink {
 
 /** sink_open() - @file NULL or "-" is standard output; 0, or -1 after a message */
 int sink_open(struct sink *sink, const char *file);
-/** sink_write() - all of it; 0 or a negative errno value */
+/** sink_write() - all of it; 0, -EINTR if interrupted, or another errno value */
 int sink_write(struct sink *sink, const void *data, size_t length);
 /** sink_finish() - it is complete; 0 or a negative errno value */
 int sink_finish(struct sink *sink);
