@@ -5,6 +5,7 @@ import os
 import random
 import re
 import signal
+import stat
 import struct
 import subprocess
 import time
@@ -125,6 +126,18 @@ def test_an_existing_file_is_replaced_as_a_whole(start, link: str,
     assert target.stat().st_mode & 0o777 == 0o640
 
 
+def has_written(receiver: Running, count: int) -> bool:
+    """Whether it has so many bytes in its file, which has no name yet."""
+    for path in Path(f'/proc/{receiver.process.pid}/fd').iterdir():
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode) and status.st_size == count:
+            return True
+    return False
+
+
 def begun(start: Callable[..., Running], link: str, tmp_path: Path,
           pipe: tuple[int, int]) -> tuple[Running, Running, Path]:
     """A transfer that waits for more input, some of which has arrived."""
@@ -133,7 +146,7 @@ def begun(start: Callable[..., Running], link: str, tmp_path: Path,
     sender = send(start, link, stdin=pipe[0])
     os.write(pipe[1], b'x' * 5000)
     end = time.monotonic() + BOUND
-    while not any(path.stat().st_size == 5000 for path in tmp_path.iterdir()):
+    while not has_written(receiver, 5000):
         assert time.monotonic() < end, (sender.said, receiver.said)
         time.sleep(0.01)
     return sender, receiver, target
@@ -153,6 +166,7 @@ def test_a_receiver_that_is_killed(start, link: str, tmp_path: Path, pipe):
     sender, receiver, _ = begun(start, link, tmp_path, pipe)
     receiver.interrupt(signal.SIGKILL)
     sender.end(1)
+    assert not list(tmp_path.iterdir())
     assert re.search(r'peer bob: the transfer broke off: .*; 4.9 KiB were sent, '
                      r'and are not confirmed; start both sides again',
                      sender.said)
@@ -171,9 +185,11 @@ def test_a_sender_that_is_interrupted(start, link: str, tmp_path: Path, pipe,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_receiver_that_is_interrupted(start, link: str, tmp_path: Path, pipe):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
+def test_a_receiver_that_is_interrupted(start, link: str, tmp_path: Path, pipe,
+                                        number: int):
     sender, receiver, _ = begun(start, link, tmp_path, pipe)
-    receiver.interrupt()
+    receiver.interrupt(number)
     receiver.end(1)
     sender.end(1)
     assert 'interrupted; 5000 bytes have arrived' in receiver.said

@@ -214,9 +214,13 @@ void catch_interrupts(void)
 		.sa_handler = note_interrupt,
 		.sa_flags = (int)SA_RESETHAND,
 	};
+	struct sigaction before;
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	/* nohup(1) wants it to be ignored. */
+	if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &action, NULL);
 }
 
 void hold_interrupts(sigset_t *before)
@@ -226,6 +230,7 @@ void hold_interrupts(sigset_t *before)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, before);
 }
 

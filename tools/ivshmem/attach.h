@@ -59,10 +59,10 @@ void detach(struct attachment *at);
 /** ring_error() - what an error of ivshmem_ring() means */
 const char *ring_error(int error);
 
-/** interrupted - set once SIGINT or SIGTERM has come */
+/** interrupted - set once SIGINT, SIGTERM or SIGHUP has come */
 extern volatile sig_atomic_t interrupted;
 
-/** catch_interrupts() - let SIGINT and SIGTERM set it; a second one ends us */
+/** catch_interrupts() - let these signals set it; a second one ends us */
 void catch_interrupts(void);
 
 /**
@@ -74,7 +74,7 @@ void hold_interrupts(sigset_t *before);
 /**
  * wait_rung() - ivshmem_wait() that no signal can slip past
  *
- * May return 0 before the time is over.  -EINTR after SIGINT or SIGTERM.
+ * May return 0 before the time is over.  -EINTR once interrupted.
  */
 int wait_rung(struct attachment *at, struct ivshmem_event *events,
 	      unsigned int max, int timeout_ms);

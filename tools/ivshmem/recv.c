@@ -366,13 +366,13 @@ static enum exit_code receive_file(const struct wish *wish)
 	struct sink sink;
 	double seconds;
 
+	catch_interrupts();
 	if (sink_open(&sink, wish->output))
 		return EXIT_FAILED;
 	if (transfer_open(&t, &wish->place)) {
 		sink_close(&sink);
 		return EXIT_FAILED;
 	}
-	catch_interrupts();
 	if (!(wish->peer ? transfer_connect(&t, wish->peer) :
 			   connect_any(&t))) {
 		t.progress.total = TRANSFER_SIZE_UNKNOWN;

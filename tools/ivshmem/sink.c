@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,28 +18,71 @@
 #include "command.h"
 #include "sink.h"
 
+/* Random names; more are taken by nobody but on purpose. */
+#define NAME_TRIES	100
+
 /* Beside the file, for it has to be on the same file system. */
-static int open_temporary(struct sink *sink, mode_t mode)
+static int name_temporary(struct sink *sink)
 {
-	mode_t mask;
 	int n;
 
 	n = snprintf(sink->temporary, sizeof(sink->temporary), "%s.XXXXXX",
 		     sink->name);
-	if (n >= (int)sizeof(sink->temporary)) {
-		errno = ENAMETOOLONG;
-		sink->temporary[0] = 0;
+	if (n < (int)sizeof(sink->temporary))
+		return 0;
+	sink->temporary[0] = 0;
+	errno = ENAMETOOLONG;
+	return -1;
+}
+
+/* One that disappears by itself, however we end; -1 where that cannot be. */
+static int open_nameless(const struct sink *sink)
+{
+	char directory[PATH_MAX] = ".", link[PATH_MAX];
+	const char *slash = strrchr(sink->name, '/');
+	int fd;
+
+	if (slash)
+		snprintf(directory, sizeof(directory), "%.*s",
+			 (int)(slash - sink->name) + 1, sink->name);
+	fd = open(directory, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
 		return -1;
-	}
-	n = mkostemp(sink->temporary, O_CLOEXEC);
-	if (n < 0) {
-		sink->temporary[0] = 0;
+	/* It has to get a name by this one. */
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (!access(link, F_OK))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int open_named(struct sink *sink)
+{
+	int fd;
+
+	if (name_temporary(sink))
 		return -1;
-	}
+	fd = mkostemp(sink->temporary, O_CLOEXEC);
+	if (fd < 0)
+		sink->temporary[0] = 0;
+	return fd;
+}
+
+static int open_whole(struct sink *sink, mode_t mode)
+{
+	mode_t mask;
+	int fd;
+
+	sink->whole = true;
+	fd = open_nameless(sink);
+	if (fd < 0)
+		fd = open_named(sink);
+	if (fd < 0)
+		return -1;
 	mask = umask(0);
 	umask(mask);
-	fchmod(n, mode & ~mask);
-	return n;
+	fchmod(fd, mode & ~mask);
+	return fd;
 }
 
 int sink_open(struct sink *sink, const char *file)
@@ -47,6 +91,7 @@ int sink_open(struct sink *sink, const char *file)
 
 	sink->temporary[0] = 0;
 	sink->written = false;
+	sink->whole = false;
 	sink->standard = false;
 	sink->name = file;
 	if (!file || !strcmp(file, "-")) {
@@ -56,9 +101,9 @@ int sink_open(struct sink *sink, const char *file)
 		return 0;
 	}
 	if (stat(file, &st))
-		sink->fd = open_temporary(sink, 0666);
+		sink->fd = open_whole(sink, 0666);
 	else if (S_ISREG(st.st_mode))
-		sink->fd = open_temporary(sink, st.st_mode & 0777);
+		sink->fd = open_whole(sink, st.st_mode & 0777);
 	else
 		sink->fd = open(file, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 	if (sink->fd >= 0)
@@ -105,21 +150,54 @@ int sink_write(struct sink *sink, const void *data, size_t length)
 	return 0;
 }
 
-int sink_finish(struct sink *sink)
+/* As mkostemp() chooses them; -1 with errno. */
+static int give_name(struct sink *sink)
 {
-	int fd = sink->fd;
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345";
+	unsigned char random[6];
+	char link[32], *end;
+	int tries;
+	size_t i;
 
-	if (sink->standard)
-		return 0;
-	sink->fd = -1;
-	if (close(fd))
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", sink->fd);
+	for (tries = 0; tries < NAME_TRIES; tries++) {
+		if (name_temporary(sink) ||
+		    getrandom(random, sizeof(random), 0) != sizeof(random))
+			break;
+		end = sink->temporary + strlen(sink->temporary);
+		for (i = 0; i < sizeof(random); i++)
+			*--end = letters[random[i] % 32];
+		if (!linkat(AT_FDCWD, link, AT_FDCWD, sink->temporary,
+			    AT_SYMLINK_FOLLOW))
+			return 0;
+		if (errno != EEXIST)
+			break;
+	}
+	sink->temporary[0] = 0;
+	return -1;
+}
+
+static int finish_whole(struct sink *sink)
+{
+	if (!sink->temporary[0] && give_name(sink))
 		return -errno;
-	if (!sink->temporary[0])
-		return 0;
 	if (rename(sink->temporary, sink->name))
 		return -errno;
 	sink->temporary[0] = 0;
 	return 0;
+}
+
+int sink_finish(struct sink *sink)
+{
+	int ret, fd = sink->fd;
+
+	if (sink->standard)
+		return 0;
+	ret = sink->whole ? finish_whole(sink) : 0;
+	sink->fd = -1;
+	if (close(fd) && !ret)
+		ret = -errno;
+	return ret;
 }
 
 void sink_close(struct sink *sink)
@@ -132,7 +210,7 @@ void sink_close(struct sink *sink)
 
 const char *sink_fate(const struct sink *sink)
 {
-	if (sink->temporary[0])
+	if (sink->whole)
 		return "nothing of it is kept";
 	return sink->written ? "what was written is incomplete" :
 			       "nothing was written";

@@ -14,7 +14,8 @@
  * struct sink - the output
  * @fd:        open for writing
  * @name:      for messages
- * @temporary: name of the file while it is not complete, or ""
+ * @whole:     a file that gets its name when it is complete
+ * @temporary: name of the file while it is not complete, or "": it has none
  * @standard:  it is standard output
  * @written:   something was
  */
@@ -22,6 +23,7 @@ struct sink {
 	int fd;
 	const char *name;
 	char temporary[PATH_MAX];
+	bool whole;
 	bool standard;
 	bool written;
 };
