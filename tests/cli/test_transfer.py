@@ -410,6 +410,16 @@ def test_a_receiver_that_is_interrupted_while_the_output_does_not_drain(
     assert 'interrupted; 65536 of 98304 bytes have arrived' in said
 
 
+def test_a_sender_that_says_nothing(start, join, link: str, tmp_path: Path):
+    receiver = recv(start, link, 'mallory', '-o', tmp_path / 'out',
+                    '--timeout', '5')
+    join(link).connect(wait_for_peer(link, 'bob'), 'mallory')
+    receiver.end(1)
+    # Only on a loaded machine it did not connect either.
+    assert 'it is there, but did not begin to send in time' in receiver.said \
+        or 'did not come in time' in receiver.said
+
+
 def test_an_own_slot_is_no_peer(link: str):
     assert 'peer 0: no such slot, or one\'s own' in run('send', link, '0',
                                                         status=1)

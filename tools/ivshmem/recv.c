@@ -225,6 +225,12 @@ static int next_message(struct transfer *t, const struct sink *sink,
 			return 0;
 		if (ret != -ETIMEDOUT && ret != -EINTR)
 			return lost(t, sink, ret);
+		if (t->limited && now_ns() >= t->deadline_ns) {
+			complain("peer %s: it is there, but did not begin to "
+				 "send in time", t->peer_name);
+			say_result(t, TRANSFER_REFUSED, 0);
+			return -1;
+		}
 		progress_show(&t->progress, t->bytes);
 	}
 }
@@ -251,6 +257,8 @@ static int take_hello(struct transfer *t, const struct sink *sink, bool forced)
 	memcpy(&hello, t->buffer, sizeof(hello));
 	if (transfer_word(hello.version) != TRANSFER_VERSION)
 		return unexpected(t);
+	/* It has come. */
+	t->limited = false;
 	progress_begin(&t->progress, transfer_long(hello.size), forced);
 	return 0;
 }
