@@ -179,6 +179,9 @@ static int give_name(struct sink *sink)
 
 static int finish_whole(struct sink *sink)
 {
+	/* What cannot be stored is told; and no name survives its bytes. */
+	if (fsync(sink->fd))
+		return -errno;
 	if (!sink->temporary[0] && give_name(sink))
 		return -errno;
 	if (rename(sink->temporary, sink->name))
