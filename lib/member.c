@@ -49,8 +49,13 @@ static int start_thread(struct ivshmem *ivs, struct host_region *host)
 		return host->thread_fd;
 	host->stop = false;
 	host->process = getpid();
-	/* The signals of a program are for its own threads. */
+	/* The signals of a program are for its own threads... */
 	sigfillset(&all);
+	/* ... but for what this one causes: blocked, it kills without a word. */
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ret = pthread_create(&host->thread, NULL, beat, ivs);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -419,8 +419,9 @@ LIBIVSHMEM_API int ivshmem_wait_change(struct ivshmem *ivs, uint64_t *changes,
  * In a guest the driver is the peer, and this only tells whether it has a slot.
  *
  * On the host it writes the caller's line in the directory, and starts a thread
- * that shows twice a second that the process lives.  All signals are blocked in
- * the thread.  If the region is formatted anew, being a peer ends by itself:
+ * that shows twice a second that the process lives.  Signals are blocked in the
+ * thread, but for those that it could raise itself: SIGBUS (the memory was made
+ * smaller), SIGSEGV, SIGFPE, SIGILL, whose handlers run in it.  If the region is formatted anew, being a peer ends by itself:
  * ivshmem_wait_change() tells, &struct ivshmem_region.epoch is 0, and one can
  * join again.
  *

@@ -112,3 +112,16 @@ def test_no_permission(serve):
     complaint = run('info', link, status=1, user=65534, group=65534,
                     extra_groups=[])
     assert 'permission denied; the link\'s configuration' in complaint
+
+
+def test_memory_that_vanishes_under_a_peer(hostile, start):
+    """The thread that shows that it lives is the first to notice."""
+    steps = handshake(1 << 20)
+    memory = steps[2][1]
+    server = hostile(*steps, stays=True)
+    run('format', server.address, 'raw=lab:64K', '--peers', '2')
+    peer = start('peers', server.address, '--join', '--watch')
+    peer.wait_said('Ctrl-C ends')
+    os.ftruncate(memory, 0)
+    peer.end(1)
+    assert 'the shared memory is gone' in peer.said

@@ -114,6 +114,7 @@ int attach(struct attachment *at, const char *address, unsigned int flags)
 	int ret;
 
 	memset(at, 0, sizeof(*at));
+	catch_memory_loss();
 	if (address) {
 		ret = snprintf(at->address, sizeof(at->address), "%s", address);
 		if (ret >= (int)sizeof(at->address)) {
@@ -170,7 +171,6 @@ int attach_memory(struct attachment *at, uint64_t offset, uint64_t length,
 		return -1;
 	}
 	at->memory = (unsigned char *)at->base + (offset - begin);
-	catch_memory_loss();
 	return 0;
 }
 

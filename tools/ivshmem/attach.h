@@ -36,6 +36,8 @@ const char *open_error(const char *address, int error);
  * attach() - open a device
  * @address: NULL for the default
  *
+ * From then on catch_memory_loss(): the library looks into the memory, too.
+ *
  * Return: 0, or -1 after a message.
  */
 int attach(struct attachment *at, const char *address, unsigned int flags);

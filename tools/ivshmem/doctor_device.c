@@ -253,6 +253,7 @@ static void examine_inside(struct findings *findings, const char *check,
 	int ret;
 
 	snprintf(at.address, sizeof(at.address), "%s", address);
+	catch_memory_loss();
 	ret = ivshmem_open(address, 0, &at.ivs);
 	if (!ret)
 		ret = ivshmem_get_info(at.ivs, &at.info);

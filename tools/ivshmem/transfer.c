@@ -68,7 +68,6 @@ int transfer_open(struct transfer *t, const struct transfer_place *place)
 		XXH64_freeState(t->hash);
 		return -1;
 	}
-	catch_memory_loss();
 	ret = ivshmem_join(t->at.ivs, place->name);
 	if (!ret)
 		return 0;
