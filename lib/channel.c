@@ -25,6 +25,7 @@
 /* Guards all_channels: one end is open once in this process. */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ivshmem_channel *all_channels;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static const char *fault_text(enum ivring_fault fault)
 {
@@ -391,6 +392,22 @@ static void init_link(struct ivshmem_channel *ch, uint32_t slots)
 		    ivregion_link_offset(&region, &section, ch->slot, ch->peer);
 }
 
+static void lock_all(void)
+{
+	pthread_mutex_lock(&all_lock);
+}
+
+static void unlock_all(void)
+{
+	pthread_mutex_unlock(&all_lock);
+}
+
+/* A child of fork(2) must find the list whole, and its lock free. */
+static void prepare_for_fork(void)
+{
+	pthread_atfork(lock_all, unlock_all, unlock_all);
+}
+
 /* Another thread may open the same end at the same time. */
 static int enlist(struct ivshmem_channel *ch)
 {
@@ -477,8 +494,10 @@ int ivshmem_channel_open(struct ivshmem *ivs, const char *section,
 	ch = calloc(1, sizeof(*ch));
 	if (!ch)
 		return -ENOMEM;
+	pthread_once(&fork_once, prepare_for_fork);
 	ch->ivs = ivs;
 	ch->peer = peer;
+	ch->process = getpid();
 	ch->error = -ENOTCONN;
 	ch->reason = fault_text(IVRING_OK);
 	ch->spin_us = CHANNEL_SPIN_US;
@@ -499,18 +518,25 @@ int ivshmem_channel_open(struct ivshmem *ivs, const char *section,
 	return 0;
 }
 
-void ivshmem_channel_close(struct ivshmem_channel *ch)
+static void stop(struct ivshmem_channel *ch)
 {
 	unsigned int events = 0;
 
-	if (!ch)
-		return;
 	pthread_mutex_lock(&ch->lock);
 	if (!check_region(ch))
 		events = ivlink_stop(&ch->link);
 	pthread_mutex_unlock(&ch->lock);
 	if (events & IVLINK_KICK)
 		channel_kick(ch);
+}
+
+void ivshmem_channel_close(struct ivshmem_channel *ch)
+{
+	if (!ch)
+		return;
+	/* In a child of fork(2) the session is the parent's, the lock unsure. */
+	if (ch->process == getpid())
+		stop(ch);
 	delist(ch);
 	release(ch);
 }

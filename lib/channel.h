@@ -7,6 +7,7 @@
 #define IVSHMEM_CHANNEL_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include <ivshmem/link.h>
 
@@ -51,6 +52,7 @@ struct channel_way {
  * @ivs:       the handle
  * @section:   where it lies
  * @memory:    all of the section, mapped
+ * @process:   that has opened it
  * @instance:  of the region, when the channel was opened
  * @slot:      own slot
  * @peer:      the other end's
@@ -81,6 +83,7 @@ struct ivshmem_channel {
 	struct ivshmem *ivs;
 	struct ivshmem_section section;
 	void *memory;
+	pid_t process;
 	uint32_t instance;
 	uint32_t slot;
 	uint32_t peer;

@@ -568,6 +568,9 @@ LIBIVSHMEM_API int ivshmem_channel_open(struct ivshmem *ivs,
  *
  * The peer learns at once.  What it has not received by then is lost: see
  * ivshmem_channel_drain().
+ *
+ * After fork(2) the channel stays the parent's.  The child must not use it, but
+ * may close it, before the handle: that ends no session there.
  */
 LIBIVSHMEM_API void ivshmem_channel_close(struct ivshmem_channel *channel);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int send_empty(struct ivshmem_channel *ch, uint32_t kind, int timeout)
@@ -71,6 +72,25 @@ static void a_message_that_does_not_fit_stays(void **state)
 	assert_int_equal(ivshmem_channel_recv(link->ch[1], data, 10, NULL,
 					      NULL, LONG_MS), 0);
 	assert_memory_equal(data, "0123456789", 10);
+}
+
+static void a_child_that_closes_ends_no_session(void **state)
+{
+	struct link *link = *state;
+	int status = -1;
+	pid_t child;
+
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		ivshmem_channel_close(link->ch[0]);
+		ivshmem_close(link->ivs[0]);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	exchange(link->ch[0], link->ch[1], 1000);
+	exchange(link->ch[1], link->ch[0], 1000);
 }
 
 /* It reads the eventfd that the channel only watches. */
@@ -465,6 +485,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(messages_of_all_sizes_arrive_both_ways),
 		TEST(a_message_that_does_not_fit_stays),
+		TEST(a_child_that_closes_ends_no_session),
 		TEST(ivshmem_wait_takes_no_doorbell_away),
 		TEST(messages_are_made_and_read_in_place),
 		TEST(more_defers_what_is_shown),
