@@ -157,7 +157,8 @@ static bool had_all(struct ivshmem_channel *ch)
 
 	/* Pairs with ivlink_withdraw(), and with ivlink_announce() */
 	cons = ivshmem_load_acquire32(&p->peer->cons);
-	return cons == p->prod && !ivshmem_load32(p->session);
+	return cons == p->prod && p->next == p->prod &&
+	       !ivshmem_load32(p->session);
 }
 
 /*
@@ -174,21 +175,18 @@ static int drain(struct ivshmem_channel *ch, int timeout_ms)
 	for (;;) {
 		ret = channel_error(ch);
 		if (ret)
-			break;
-		if (!ivring_refresh_cons(p)) {
-			ret = channel_end(ch, p->fault);
-			break;
-		}
+			return ret;
+		if (!ivring_refresh_cons(p))
+			return channel_end(ch, p->fault);
 		if (p->cons == p->prod)
 			return 0;
 		ret = channel_look(ch);
 		if (ret)
-			break;
+			return ret;
 		ret = channel_nap(ch, &ch->tx, &patience);
 		if (ret)
 			return ret;
 	}
-	return ret == -ECONNRESET && had_all(ch) ? 0 : ret;
 }
 
 int ivshmem_channel_drain(struct ivshmem_channel *ch, int timeout_ms)
@@ -201,6 +199,9 @@ int ivshmem_channel_drain(struct ivshmem_channel *ch, int timeout_ms)
 	ret = channel_error(ch);
 	if (!ret)
 		ret = drain(ch, timeout_ms);
+	/* A thread that receives may have noticed the end before. */
+	if (ret == -ECONNRESET && had_all(ch))
+		ret = 0;
 	pthread_mutex_unlock(&ch->tx.lock);
 	return ret;
 }

@@ -662,7 +662,7 @@ LIBIVSHMEM_API int ivshmem_channel_flush(struct ivshmem_channel *channel);
  *
  * That is: taken out of the ring.  What it then does only it can tell.  A peer
  * that had received all when it closed the channel is no error here, but for
- * the next call.
+ * all other calls.
  *
  * Return: 0, or an error as said above.
  */

@@ -121,6 +121,21 @@ static void *drain(void *argument)
 	return (void *)(intptr_t)ivshmem_channel_drain(argument, LONG_MS);
 }
 
+/* Whoever it is on this side that notices that it has closed. */
+static void draining_succeeds_after_another_call_has_failed(void **state)
+{
+	struct link *link = *state;
+	uint32_t kind;
+
+	assert_int_equal(send_kind(link->ch[0], 1), 0);
+	assert_int_equal(recv_kind(link->ch[1], &kind, LONG_MS), 0);
+	ivshmem_channel_close(link->ch[1]);
+	link->ch[1] = NULL;
+	assert_int_equal(recv_kind(link->ch[0], &kind, LONG_MS), -ECONNRESET);
+	assert_int_equal(ivshmem_channel_drain(link->ch[0], LONG_MS), 0);
+	assert_int_equal(send_kind(link->ch[0], 2), -ECONNRESET);
+}
+
 /* The receiver need not stay until the sender has seen that. */
 static void who_has_received_all_may_close(void **state)
 {
@@ -599,6 +614,7 @@ int main(int argc, char **argv)
 		TEST(who_waits_learns_that_the_peer_has_closed),
 		TEST(a_session_that_is_over_stays_so_until_connected_anew),
 		TEST(what_was_reserved_for_another_session_is_not_sent),
+		TEST(draining_succeeds_after_another_call_has_failed),
 		TEST(who_has_received_all_may_close),
 		TEST(calls_before_the_first_session_say_so),
 		TEST(a_peer_that_was_killed_is_noticed_and_comes_back),
