@@ -211,14 +211,20 @@ def test_an_output_that_is_full(start, link: str, tmp_path: Path):
 
 
 def test_an_input_that_cannot_be_read(start, link: str, tmp_path: Path):
+    """The memory of a process begins with a page that is not there."""
     receiver = recv(start, link, '-o', tmp_path / 'out')
-    sender = send(start, link, tmp_path)
+    sender = send(start, link, '/proc/self/mem')
     sender.end(1)
     receiver.end(1)
-    assert f'{tmp_path}: Is a directory' in sender.said
-    assert 'peer alice: the sender cannot read its input: Is a directory' in \
-        receiver.said
+    assert '/proc/self/mem: Input/output error' in sender.said
+    assert 'peer alice: the sender cannot read its input: Input/output error' \
+        in receiver.said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_is_refused_at_once(link: str, tmp_path: Path):
+    assert f'{tmp_path}: Is a directory' in run('send', link, 'bob', tmp_path,
+                                                status=1)
 
 
 def test_two_senders(start, link: str, tmp_path: Path):
@@ -308,6 +314,8 @@ def test_what_is_wrong_with_the_region(serve, layout: str, arguments: list[str],
 
 @pytest.mark.parametrize('arguments, complaint', [
     (['send'], 'one peer is needed'),
+    (['send', ''], 'one peer is needed'),
+    (['recv', ''], 'the name of the peer is empty'),
     (['send', '1', 'a', 'b'], 'b: one file at a time'),
     (['recv', '1', 'a'], 'a: one peer at a time'),
     (['recv', '--json'], '--json needs -o'),
@@ -423,5 +431,6 @@ def test_a_sender_that_says_nothing(start, join, link: str, tmp_path: Path):
 def test_an_own_slot_is_no_peer(link: str):
     assert 'peer 0: no such slot, or one\'s own' in run('send', link, '0',
                                                         status=1)
-    assert 'peer 4: no such slot, or one\'s own' in run('send', link, '4',
-                                                        status=1)
+    for number in ('4', '64', '18446744073709551615'):
+        assert f'peer {number}: no such slot, or one\'s own' in \
+            run('send', link, number, status=1)

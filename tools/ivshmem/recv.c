@@ -425,6 +425,8 @@ static enum exit_code take_arguments(struct wish *wish, int argc, char **argv)
 		argc--;
 	}
 	wish->peer = argc ? argv[0] : NULL;
+	if (wish->peer && !*wish->peer)
+		return misused(&command_recv, "the name of the peer is empty");
 	if (argc > 1)
 		return misused(&command_recv, "%s: one peer at a time; the "
 			       "output is given by -o", argv[1]);

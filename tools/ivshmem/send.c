@@ -66,6 +66,10 @@ static int open_source(struct source *source, const char *file)
 		complain("%s: %s", source->name, strerror(errno));
 		return -1;
 	}
+	if (S_ISDIR(st.st_mode)) {
+		complain("%s: %s", source->name, strerror(EISDIR));
+		return -1;
+	}
 	source->ready = S_ISREG(st.st_mode);
 	source->size = TRANSFER_SIZE_UNKNOWN;
 	if (!source->ready)
@@ -402,7 +406,7 @@ static enum exit_code take_arguments(struct wish *wish, int argc, char **argv)
 		wish->place.address = *argv++;
 		argc--;
 	}
-	if (!argc)
+	if (!argc || !*argv[0])
 		return misused(&command_send, "one peer is needed");
 	wish->peer = argv[0];
 	wish->file = argc > 1 ? argv[1] : NULL;

@@ -180,6 +180,13 @@ bool transfer_tired(struct transfer *t, bool *said, const char *whom)
 	return false;
 }
 
+static int no_such_slot(const struct transfer *t, const char *peer)
+{
+	complain("%s: peer %s: no such slot, or one's own; `ivshmem peers` "
+		 "lists them", t->at.address, peer);
+	return -1;
+}
+
 /* The slot of the peer, who may still have to come: -1 after a message. */
 static int find_peer(struct transfer *t, const char *text, bool *said)
 {
@@ -187,8 +194,11 @@ static int find_peer(struct transfer *t, const char *text, bool *said)
 	char whom[64];
 	int slot;
 
-	if (parse_number(text, PEERS_MAX - 1, &number))
-		return (int)number;
+	if (parse_number(text, UINT64_MAX, &number)) {
+		if (number < PEERS_MAX)
+			return (int)number;
+		return no_such_slot(t, text);
+	}
 	snprintf(whom, sizeof(whom), "peer %s", text);
 	for (;;) {
 		slot = find_name(t, text);
@@ -239,11 +249,8 @@ int transfer_connect(struct transfer *t, const char *peer)
 		return -1;
 	t->peer = (uint32_t)slot;
 	ret = transfer_channel(t, t->peer, &t->channel);
-	if (ret == -ENXIO) {
-		complain("%s: peer %s: no such slot, or one's own; `ivshmem "
-			 "peers` lists them", t->at.address, peer);
-		return -1;
-	}
+	if (ret == -ENXIO)
+		return no_such_slot(t, peer);
 	if (ret)
 		return transfer_explain(t, ret);
 	transfer_take_name(t);
