@@ -154,3 +154,13 @@ def test_a_full_disk_is_noticed(link: str):
                                 stderr=subprocess.PIPE)
     assert result.returncode == 1
     assert 'No space left' in result.stderr
+
+
+@pytest.mark.parametrize('arguments', [['--version'], ['help'],
+                                       ['info', '--help']])
+def test_output_that_cannot_be_written_is_noticed(arguments: list[str]):
+    with open('/dev/full', 'w', encoding='ascii') as full:
+        result = subprocess.run([program(), *arguments], check=False,
+                                text=True, stdout=full, stderr=subprocess.PIPE)
+    assert result.returncode == 1
+    assert 'standard output: No space left on device' in result.stderr

@@ -2,6 +2,7 @@
 /*
  * The ivshmem command line tool: finds the subcommand and runs it.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -145,12 +146,10 @@ static bool occupy_standard_streams(void)
 	return true;
 }
 
-int main(int argc, char **argv)
+static enum exit_code run(int argc, char **argv)
 {
 	const struct command *command;
 
-	if (!occupy_standard_streams())
-		return EXIT_FAILED;
 	if (argc < 2) {
 		print_usage(stderr);
 		return EXIT_USAGE;
@@ -167,4 +166,21 @@ int main(int argc, char **argv)
 		return unknown(argv[1]);
 	allow_many_descriptors();
 	return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	enum exit_code ret;
+	int earlier;
+
+	if (!occupy_standard_streams())
+		return EXIT_FAILED;
+	ret = run(argc, argv);
+	/* Output that did not get there was not printed. */
+	earlier = ferror(stdout);
+	errno = 0;
+	if (!fflush(stdout) && !earlier)
+		return ret;
+	complain("standard output: %s", strerror(errno ? errno : EIO));
+	return ret == EXIT_DONE ? EXIT_FAILED : ret;
 }
