@@ -141,6 +141,7 @@ def test_the_manual_is_well_formed():
     ('ping', 'unix:/x', '1', '--id', '64'),
     ('ping', '--listen', 'a', 'b'),
     ('doctor', 'a', 'b'),
+    ('format', 'unix:/x'),
 ], ids=' '.join)
 def test_wrong_usage(arguments: tuple[str, ...]):
     complaint = run(*arguments, status=2)

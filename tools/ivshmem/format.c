@@ -10,6 +10,7 @@
 
 #include <ivshmem/wire.h>
 
+#include "address.h"
 #include "attach.h"
 #include "command.h"
 #include "layout.h"
@@ -213,7 +214,8 @@ static bool take_option(struct wish *wish, int option, const char *text)
 }
 
 /* What is wrong with it as a whole; NULL if nothing. */
-static const char *contradiction(const struct wish *wish, int words)
+static const char *contradiction(const struct wish *wish, int words,
+				 char *const *word)
 {
 	if (wish->erase && wish->dry_run)
 		return "--erase and --dry-run exclude each other";
@@ -221,6 +223,9 @@ static const char *contradiction(const struct wish *wish, int words)
 		return "--size is for --dry-run; that of a device is known";
 	if (wish->erase && words > 1)
 		return "--erase wants no layout";
+	/* A layout has no slash, and no such type. */
+	if (!wish->erase && words == 1 && is_address(word[0]))
+		return "LAYOUT is missing, such as raw=lab:16M,net or auto";
 	if (!wish->erase && !words)
 		return "a layout is needed, such as raw=lab:16M,net or auto";
 	if (words > (wish->size ? 1 : 2))
@@ -244,6 +249,7 @@ static enum exit_code run_format(int argc, char **argv)
 	struct attachment at;
 	enum exit_code code;
 	int option, index;
+	const char *wrong;
 
 	while ((option = getopt_long(argc, argv, "", options, &index)) != -1) {
 		if (option == OPTION_HELP)
@@ -255,9 +261,9 @@ static enum exit_code run_format(int argc, char **argv)
 				       "out of range", options[index].name,
 				       optarg);
 	}
-	if (contradiction(&wish, argc - optind))
-		return misused(&command_format, "%s",
-			       contradiction(&wish, argc - optind));
+	wrong = contradiction(&wish, argc - optind, argv + optind);
+	if (wrong)
+		return misused(&command_format, "%s", wrong);
 	if (argc - optind == 2 || (argc - optind == 1 && wish.erase))
 		wish.address = argv[optind++];
 	wish.description = argv[optind];
