@@ -421,9 +421,9 @@ LIBIVSHMEM_API int ivshmem_wait_change(struct ivshmem *ivs, uint64_t *changes,
  * On the host it writes the caller's line in the directory, and starts a thread
  * that shows twice a second that the process lives.  Signals are blocked in the
  * thread, but for those that it could raise itself: SIGBUS (the memory was made
- * smaller), SIGSEGV, SIGFPE, SIGILL, whose handlers run in it.  If the region is formatted anew, being a peer ends by itself:
- * ivshmem_wait_change() tells, &struct ivshmem_region.epoch is 0, and one can
- * join again.
+ * smaller), SIGSEGV, SIGFPE, SIGILL, whose handlers run in it.  If the region is
+ * formatted anew, being a peer ends by itself: ivshmem_wait_change() tells,
+ * &struct ivshmem_region.epoch is 0, and one can join again.
  *
  * After fork(2) the parent stays the peer.  The child has no such thread and
  * must not use the handle, but may close it.
