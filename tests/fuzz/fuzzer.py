@@ -41,16 +41,26 @@ def read_corpus(name: str, folder: Path) -> int:
     return len(inputs)
 
 
-def run(program: Path, *arguments: str | Path) -> subprocess.CompletedProcess:
+def run(program: Path, *arguments: str | Path,
+        seed: int = 1) -> subprocess.CompletedProcess:
     """Run a fuzzer; its complaints are in the output."""
     name = program.name.removesuffix('_fuzz')
-    return subprocess.run([program, '-seed=1', f'-max_len={NAMES[name][0]}',
+    return subprocess.run([program, f'-seed={seed}', f'-max_len={NAMES[name][0]}',
                            f'-artifact_prefix={program.parent}/', *arguments],
                           check=False, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
 
 
-def fuzz(program: Path, corpus: Path) -> subprocess.CompletedProcess:
-    """A run that is the same each time."""
+def fuzz(program: Path, corpus: Path, seed: int = 1) -> subprocess.CompletedProcess:
+    """A run of the length that the tests make."""
     name = program.name.removesuffix('_fuzz')
-    return run(program, f'-runs={NAMES[name][1]}', corpus)
+    return run(program, f'-runs={NAMES[name][1]}', corpus, seed=seed)
+
+
+def find(program: Path, corpus: Path) -> subprocess.CompletedProcess:
+    """Runs until something is found; each goes on with the inputs of those before."""
+    for seed in range(1, 9):
+        done = fuzz(program, corpus, seed)
+        if done.returncode:
+            break
+    return done

@@ -26,6 +26,6 @@ def test_the_fuzzer_finds_nothing(tmp_path: Path, name: str):
     for name, mistakes in MISTAKES.items() for mistake in mistakes])
 def test_the_fuzzer_finds_what_is_wrong(tmp_path: Path, name: str, mistake: Mutant):
     program = fuzzer.build(name, tmp_path, mistake.make(tmp_path))
-    done = fuzzer.fuzz(program, fuzzer.write_corpus(name, tmp_path / 'corpus'))
+    done = fuzzer.find(program, fuzzer.write_corpus(name, tmp_path / 'corpus'))
     assert done.returncode != 0
     assert 'not true' in done.stdout or 'Sanitizer' in done.stdout

@@ -27,6 +27,6 @@ def test_the_fuzzer_finds_nothing(tmp_path: Path):
 @pytest.mark.parametrize('name', [*SEEDED, *(m.name for m in RING)])
 def test_the_fuzzer_finds_what_is_wrong(tmp_path: Path, name: str):
     program = fuzzer.build('ring', tmp_path, MUTANTS[name].make(tmp_path))
-    done = fuzzer.fuzz(program, fuzzer.write_corpus('ring', tmp_path / 'corpus'))
+    done = fuzzer.find(program, fuzzer.write_corpus('ring', tmp_path / 'corpus'))
     assert done.returncode != 0
     assert 'not true' in done.stdout or 'Sanitizer' in done.stdout
