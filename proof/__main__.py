@@ -122,7 +122,7 @@ def prove_all(report: Report) -> str:
                             jobs_for(list(cbmc.proofs()), prove_values))
     states = report.run("Spin: the link, with crashes and snapshots",
                         jobs_for(spin.SEARCHES, search))
-    executions = report.run("Relacy: the orders that C11 allows",
+    executions = report.run("Relacy: orders that C11 allows",
                             jobs_for(relacy.programs(), prove_orders))
     verdicts = report.run("herd7: the orders that the kernel's memory model allows",
                           [Job(test.stem, partial(judge, test)) for test in herd.tests()])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Proves the order of accesses: Relacy runs the shipped headers, each *_relacy.cc a
-program of its own, in the orders that C11 allows."""
+program of its own, in orders that C11 allows."""
 
 import re
 import subprocess

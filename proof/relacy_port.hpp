@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Shared memory as Relacy sees it, which tries all orders that C11 allows.
+ * Shared memory as Relacy sees it, which tries the orders that C11 allows: a load
+ * sees the last value of a word or the one before in a full search, and also the
+ * one before that in a random one.
  * Indices and events are atomic; records are not, so that Relacy reports each
  * access to one that the indices do not keep apart from another.
  */

@@ -15,7 +15,7 @@ SEARCHES = ['one crash, both come up', 'two crashes, both come up']
 # One for each header, and of each kind.
 VALUES = ['prod-jumps', 'session-before-index', 'placed-outside', 'name-unprintable',
           'peer-unseen']
-ORDERS = ['withdraw-without-barrier']
+ORDERS = ['withdraw-without-barrier', 'announce-relaxed', 'ack-relaxed', 'epoch-relaxed']
 PATHS = ['session-before-index', 'no-check-before-batch']
 
 
