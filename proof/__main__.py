@@ -79,7 +79,7 @@ def search(wanted: spin.Search) -> Outcome:
 def miss_path(wanted: spin.Search) -> Outcome:
     """Nor may Spin find nothing in a model with a mistake."""
     verdict = spin.run(wanted, MUTANTS / "spin" / wanted.name)
-    return Outcome(not verdict.holds, "by link.pml", 1)
+    return Outcome(not verdict.holds, f"by {wanted.model.name}", 1)
 
 
 def judge(test: Path) -> Outcome:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Searches the model of the link, link.pml, by Spin, and holds it against the code."""
+"""Searches the models of the link by Spin: of one, link.pml, which is held against the
+code, and of those between three peers, peers.pml."""
 
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from lab.paths import ROOT
 
 MODEL = ROOT / "proof/link.pml"
+PEERS = ROOT / "proof/peers.pml"
 LINK = ROOT / "include/ivshmem/link.h"
 BOUND = 900
 # Bytes, so that no other machine's search is the end of this one.
@@ -18,11 +20,13 @@ MARK = re.compile(r"\[([AWU]\d)\]")
 
 @dataclass(frozen=True)
 class Search:
-    """One search: of every state, or (@live) for a run that never comes up."""
+    """One search: of every state, or also for a run that never comes up (@live), or
+    never comes to rest (@rests)."""
 
     name: str
     options: tuple[str, ...]
     live: bool = False
+    rests: bool = False
     model: Path = MODEL
 
 
@@ -43,6 +47,14 @@ SEARCHES = [
     Search("one snapshot, 3 records", ("EVENTS=1", "ROLLBACK", "ROLLBACK_ONLY")),
     Search("crash and snapshot, 1 record", ("EVENTS=2", "RECORDS=1", "ROLLBACK")),
     Search("one snapshot, both come up", ("EVENTS=1", "RECORDS=1", "ROLLBACK"), live=True),
+    Search("three peers start", ("EVENTS=0", "RECORDS=0"), rests=True, model=PEERS),
+    Search("three peers, one crash", ("EVENTS=1", "ALL_UP"), rests=True, model=PEERS),
+    Search("three peers, one crash or snapshot", ("EVENTS=1", "ALL_UP", "ROLLBACK"),
+           rests=True, model=PEERS),
+    Search("three peers, one crashes twice",
+           ("EVENTS=2", "ALL_UP", "SECOND=0", "RECORDS=0"), rests=True, model=PEERS),
+    Search("three peers, two crash", ("EVENTS=2", "ALL_UP", "SECOND=1", "RECORDS=0"),
+           model=PEERS),
 ]
 
 MISTAKES = [
@@ -55,6 +67,10 @@ MISTAKES = [
            ("NO_CHECK_BEFORE_BATCH", "EVENTS=1", "ROLLBACK", "ROLLBACK_ONLY")),
     Search("fault-before-session", ("FAULT_BEFORE_SESSION", "EVENTS=1")),
     Search("session-before-index", ("SESSION_BEFORE_INDEX", "EVENTS=1")),
+    Search("three-same-epoch", ("SAME_EPOCH", "EVENTS=1", "ALL_UP"), model=PEERS),
+    Search("epoch-of-another", ("EPOCH_OF_ANOTHER", "EVENTS=1", "ALL_UP"), model=PEERS),
+    Search("ack-of-another", ("ACK_OF_ANOTHER", "EVENTS=1", "ALL_UP"), model=PEERS),
+    Search("one-link-only", ("ONE_LINK_ONLY", "EVENTS=1", "ALL_UP"), model=PEERS),
 ]
 
 
@@ -63,10 +79,11 @@ def run(search: Search, folder: Path) -> Verdict:
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["spin", *(f"-D{option}" for option in search.options), "-a",
                     search.model], cwd=folder, check=True, stdout=subprocess.PIPE)
-    kind = ["-DNFAIR=3"] if search.live else ["-DSAFETY", "-DNOCLAIM"]
+    kind = ["-DNFAIR=3"] if search.live else ["-DNP"] if search.rests else [
+        "-DSAFETY", "-DNOCLAIM"]
     subprocess.run(["gcc", "-O2", "-w", "-DCOLLAPSE", f"-DMEMLIM={MEMORY}", *kind,
                     "-o", "pan", "pan.c"], cwd=folder, check=True)
-    options = ["-a", "-f", "-N", "live"] if search.live else []
+    options = ["-a", "-f", "-N", "live"] if search.live else ["-l"] if search.rests else []
     done = subprocess.run(["./pan", "-m2000000", "-n", *options], cwd=folder, check=False,
                           text=True, timeout=BOUND, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)

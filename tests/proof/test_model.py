@@ -17,6 +17,7 @@ def test_model_and_code_name_the_same_states():
 
 def test_each_step_in_the_code_has_its_line_in_the_model():
     assert spin.marks(spin.LINK) == spin.marks(spin.MODEL)
+    assert spin.marks(spin.PEERS) <= spin.marks(spin.MODEL)
     assert len(spin.marks(spin.LINK)) >= 10
 
 
