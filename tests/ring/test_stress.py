@@ -37,7 +37,12 @@ def test_a_missing_order_is_a_race_between_threads(tmp_path: Path, name: str):
     Mutant('epoch-known', 'ivpeer_fresh_epoch(random, link->last_epoch)', '7',
            header='link.h')], ids=lambda mistake: mistake.name)
 def test_a_mistake_in_the_link_shows_when_sides_die(tmp_path: Path, mistake: Mutant):
+    """When it does is chance, and a slow machine kills less often."""
     program = compiled('tests/region/link_stress.c', tmp_path, mistake)
-    done = subprocess.run([program, '--seconds', '30'], check=False, errors='replace',
-                          timeout=300, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    for seed in range(1, 13):
+        done = subprocess.run([program, '--seconds', '30', '--seed', str(seed)], check=False,
+                              errors='replace', timeout=300, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        if done.returncode:
+            break
     assert done.returncode == 1, done.stdout
