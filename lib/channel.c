@@ -45,6 +45,8 @@ static const char *fault_text(enum ivring_fault fault)
 		return "a message claims to be longer than what was sent";
 	case IVRING_BAD_PAD:
 		return "there is padding where none can be";
+	case IVRING_BAD_RECORD:
+		return "a message is not one of a channel";
 	}
 	return "the ring is broken in an unknown way";
 }

@@ -77,6 +77,7 @@ enum ivring_fault {
 	IVRING_BAD_CONS,	/* more consumed than published, or unaligned */
 	IVRING_BAD_LENGTH,	/* a record longer than what is published */
 	IVRING_BAD_PAD,		/* padding where none can be */
+	IVRING_BAD_RECORD,	/* its users: a record that cannot be */
 };
 
 /**

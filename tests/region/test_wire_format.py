@@ -11,7 +11,7 @@ from lab.paths import ROOT
 
 DOCUMENT = (ROOT / 'Documentation/wire-format.rst').read_text()
 HEADERS = {name: (ROOT / f'include/ivshmem/{name}.h').read_text()
-           for name in ('ring', 'wire', 'peer', 'link')}
+           for name in ('ring', 'wire', 'peer', 'link', 'net')}
 ALL_HEADERS = '\n'.join(HEADERS.values())
 # Structures that lie in the region, and the parts that have their tables.
 TABLES = {'ivregion_superblock': 'The superblock',
@@ -21,7 +21,9 @@ TABLES = {'ivregion_superblock': 'The superblock',
           'ivlink_line': 'Links',
           'ivring_tx': 'The line of the producer',
           'ivring_rx': 'The line of the consumer',
-          'ivring_record': 'The header of a record'}
+          'ivring_record': 'The header of a record',
+          'ivnet_hello': 'The hello',
+          'ivnet_frame': 'The header of a frame'}
 # Enumerations whose values are in the region, or whose order is told.
 ON_WIRE = ('ivregion_type', 'ivregion_status')
 MARKS = ('A1', 'A2', 'A3', 'W0', 'W1', 'W2', 'W3', 'W4', 'U1', 'U2')
@@ -39,6 +41,7 @@ def run_c(tmp_path: Path, body: str, before: str = '') -> list[int]:
     """The numbers that a program prints, which knows all headers."""
     source = tmp_path / 'values.c'
     source.write_text('#include <stdio.h>\n#include <ivshmem/link.h>\n'
+                      '#include <ivshmem/net.h>\n'
                       f'{before}\nint main(void)\n{{\n{body}\treturn 0;\n}}\n')
     subprocess.run(['gcc', f'-I{ROOT}/include', source, '-o', tmp_path / 'values'],
                    check=True)
@@ -74,7 +77,7 @@ def test_every_structure_of_the_region_has_its_table():
     """Those of little-endian words are in the region, all others are private."""
     shared = {name for name, body in
               re.findall(r'^struct (\w+) \{\n(.*?)^\};', ALL_HEADERS, re.M | re.S)
-              if re.search(r'^\t__le32 \w', body, re.M)}
+              if re.search(r'^\t__le(?:16|32) \w', body, re.M)}
     assert shared == set(TABLES)
 
 
@@ -97,7 +100,7 @@ def test_the_tables_have_the_offsets_and_sizes_of_the_headers(
     ('ring', 'Constants', 'IVRING'),
     ('wire', 'Constants of the region', 'IVREGION'),
     ('peer', 'The line of a peer', 'IVPEER'),
-    ('link', 'Faults and rests', 'IVLINK')])
+    ('link', 'Faults and rests', 'IVLINK'), ('net', 'The hello', 'IVNET')])
 def test_the_constants_are_those_of_the_headers(tmp_path: Path, header: str,
                                                 title: str, prefix: str):
     told = rows(part(title), rf'{prefix}_\w+')
@@ -126,7 +129,7 @@ def test_every_state_event_and_reason_is_in_its_part(enum: str, title: str):
 
 
 def test_each_name_in_the_document_is_in_the_headers():
-    words = set(re.findall(r'\bIV(?:RING|REGION|PEER|LINK)_\w+', DOCUMENT))
+    words = set(re.findall(r'\bIV(?:RING|REGION|PEER|LINK|NET)_\w+', DOCUMENT))
     assert [w for w in sorted(words) if not re.search(rf'\b{w}\b', ALL_HEADERS)] == []
 
 
