@@ -27,6 +27,22 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 }
 #endif
 
+/* 6.3: devices say what they can do with XDP */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#define NETDEV_XDP_ACT_BASIC	0
+#define NETDEV_XDP_ACT_REDIRECT	0
+#define NETDEV_XDP_ACT_NDO_XMIT	0
+#define xdp_set_features_flag(dev, features) \
+	((void)(dev), (void)(features))
+#endif
+
+/* 6.5: what cuts packets has a header of its own */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define IVSHMEM_GSO_HEADER	"net/gso.h"
+#else
+#define IVSHMEM_GSO_HEADER	"linux/netdevice.h"
+#endif
+
 /* 6.8: eventfd_signal() lost its counter argument */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 #include <linux/eventfd.h>

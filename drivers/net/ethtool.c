@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What ethtool shows and changes. */
+#include <linux/ethtool.h>
+#include <linux/netdevice.h>
+
+#include "ivnet.h"
+
+/* Of each peer: numbers of the link, then sums over its queues */
+enum {
+	PEER_STATE,
+	PEER_READY,
+	PEER_SESSIONS,
+	PEER_FAULTS,
+	PEER_REASON,
+	PEER_TX_PACKETS,
+	PEER_TX_BYTES,
+	PEER_TX_DROPPED,
+	PEER_TX_KICKS,
+	PEER_TX_STOPS,
+	PEER_RX_PACKETS,
+	PEER_RX_BYTES,
+	PEER_RX_ERRORS,
+	PEER_RX_DROPPED,
+	PEER_RX_KICKS,
+	PEER_STATS
+};
+
+static const char * const ivnet_peer_stats[PEER_STATS] = {
+	[PEER_STATE] = "state",
+	[PEER_READY] = "ready",
+	[PEER_SESSIONS] = "sessions",
+	[PEER_FAULTS] = "faults",
+	[PEER_REASON] = "last_reason",
+	[PEER_TX_PACKETS] = "tx_packets",
+	[PEER_TX_BYTES] = "tx_bytes",
+	[PEER_TX_DROPPED] = "tx_dropped",
+	[PEER_TX_KICKS] = "tx_kicks",
+	[PEER_TX_STOPS] = "tx_stops",
+	[PEER_RX_PACKETS] = "rx_packets",
+	[PEER_RX_BYTES] = "rx_bytes",
+	[PEER_RX_ERRORS] = "rx_errors",
+	[PEER_RX_DROPPED] = "rx_dropped",
+	[PEER_RX_KICKS] = "rx_kicks",
+};
+
+/* Of each queue: sums over all peers */
+enum {
+	QUEUE_TX_PACKETS,
+	QUEUE_TX_BYTES,
+	QUEUE_TX_DROPPED,
+	QUEUE_TX_KICKS,
+	QUEUE_TX_STOPS,
+	QUEUE_RX_PACKETS,
+	QUEUE_RX_BYTES,
+	QUEUE_RX_ERRORS,
+	QUEUE_RX_DROPPED,
+	QUEUE_RX_KICKS,
+	QUEUE_STATS
+};
+
+static const char * const ivnet_queue_stats[QUEUE_STATS] = {
+	[QUEUE_TX_PACKETS] = "tx_packets",
+	[QUEUE_TX_BYTES] = "tx_bytes",
+	[QUEUE_TX_DROPPED] = "tx_dropped",
+	[QUEUE_TX_KICKS] = "tx_kicks",
+	[QUEUE_TX_STOPS] = "tx_stops",
+	[QUEUE_RX_PACKETS] = "rx_packets",
+	[QUEUE_RX_BYTES] = "rx_bytes",
+	[QUEUE_RX_ERRORS] = "rx_errors",
+	[QUEUE_RX_DROPPED] = "rx_dropped",
+	[QUEUE_RX_KICKS] = "rx_kicks",
+};
+
+static void ivnet_get_drvinfo(struct net_device *dev,
+			      struct ethtool_drvinfo *info)
+{
+	strscpy(info->driver, KBUILD_MODNAME, sizeof(info->driver));
+	strscpy(info->bus_info, dev_name(dev->dev.parent),
+		sizeof(info->bus_info));
+}
+
+static int ivnet_get_sset_count(struct net_device *dev, int set)
+{
+	struct ivnet *net = netdev_priv(dev);
+
+	if (set != ETH_SS_STATS)
+		return -EOPNOTSUPP;
+	return 1 + net->nr_queues * QUEUE_STATS +
+	       (net->nr_links - 1) * PEER_STATS;
+}
+
+static void ivnet_get_strings(struct net_device *dev, u32 set, u8 *data)
+{
+	struct ivnet *net = netdev_priv(dev);
+	u32 i, n;
+
+	if (set != ETH_SS_STATS)
+		return;
+
+	ethtool_sprintf(&data, "%s", "tx_flooded");
+	for (n = 0; n < net->nr_queues; n++)
+		for (i = 0; i < QUEUE_STATS; i++)
+			ethtool_sprintf(&data, "queue%u_%s", n,
+					ivnet_queue_stats[i]);
+	for (n = 0; n < net->nr_links; n++)
+		for (i = 0; n != net->slot && i < PEER_STATS; i++)
+			ethtool_sprintf(&data, "peer%u_%s", n,
+					ivnet_peer_stats[i]);
+}
+
+/* Adds what a pair of rings has counted to ten numbers, in the order above */
+static void ivnet_add_counters(const struct ivnet_counters *counters, u64 *sum)
+{
+	u64 tx[5], rx[5];
+	unsigned int start, i;
+
+	do {
+		start = u64_stats_fetch_begin(&counters->tx_sync);
+		tx[0] = u64_stats_read(&counters->tx_packets);
+		tx[1] = u64_stats_read(&counters->tx_bytes);
+		tx[2] = u64_stats_read(&counters->tx_dropped);
+		tx[3] = u64_stats_read(&counters->tx_kicks);
+		tx[4] = u64_stats_read(&counters->tx_stops);
+	} while (u64_stats_fetch_retry(&counters->tx_sync, start));
+	do {
+		start = u64_stats_fetch_begin(&counters->rx_sync);
+		rx[0] = u64_stats_read(&counters->rx_packets);
+		rx[1] = u64_stats_read(&counters->rx_bytes);
+		rx[2] = u64_stats_read(&counters->rx_errors);
+		rx[3] = u64_stats_read(&counters->rx_dropped);
+		rx[4] = u64_stats_read(&counters->rx_kicks);
+	} while (u64_stats_fetch_retry(&counters->rx_sync, start));
+
+	for (i = 0; i < 5; i++) {
+		sum[i] += tx[i];
+		sum[i + 5] += rx[i];
+	}
+}
+
+static u64 *ivnet_fill_peer(struct ivnet *net, u32 slot, u64 *data)
+{
+	struct ivnet_link *link = &net->links[slot];
+	u32 i;
+
+	data[PEER_STATE] = link->link.state;
+	data[PEER_READY] = test_bit(slot, net->ready);
+	data[PEER_SESSIONS] = link->link.sessions;
+	data[PEER_FAULTS] = link->faults;
+	data[PEER_REASON] = link->link.reason;
+	memset(data + PEER_TX_PACKETS, 0, 10 * sizeof(*data));
+	for (i = 0; i < net->nr_queues; i++)
+		ivnet_add_counters(&link->rings[i].counters,
+				   data + PEER_TX_PACKETS);
+	return data + PEER_STATS;
+}
+
+static void ivnet_get_ethtool_stats(struct net_device *dev,
+				    struct ethtool_stats *stats, u64 *data)
+{
+	struct ivnet *net = netdev_priv(dev);
+	u32 i, slot;
+
+	*data++ = atomic_long_read(&net->tx_flooded);
+	for (i = 0; i < net->nr_queues; i++, data += QUEUE_STATS) {
+		memset(data, 0, QUEUE_STATS * sizeof(*data));
+		for (slot = 0; slot < net->nr_links; slot++)
+			if (slot != net->slot)
+				ivnet_add_counters(&net->links[slot].rings[i].counters,
+						   data);
+	}
+
+	mutex_lock(&net->lock);
+	for (slot = 0; slot < net->nr_links; slot++)
+		if (slot != net->slot)
+			data = ivnet_fill_peer(net, slot, data);
+	mutex_unlock(&net->lock);
+}
+
+static void ivnet_get_channels(struct net_device *dev,
+			       struct ethtool_channels *channels)
+{
+	struct ivnet *net = netdev_priv(dev);
+
+	channels->max_combined = net->nr_queues;
+	channels->combined_count = net->used_queues;
+}
+
+static int ivnet_set_channels(struct net_device *dev,
+			      struct ethtool_channels *channels)
+{
+	struct ivnet *net = netdev_priv(dev);
+
+	/* The core has checked it against the most */
+	if (!channels->combined_count)
+		return -EINVAL;
+	if (channels->combined_count == net->used_queues)
+		return 0;
+	WRITE_ONCE(net->used_queues, channels->combined_count);
+	ivnet_links_restart(net);
+	return 0;
+}
+
+/* Bytes; the format of the region has decided */
+static void ivnet_get_ringparam(struct net_device *dev,
+				struct ethtool_ringparam *ring,
+				struct kernel_ethtool_ringparam *kernel_ring,
+				struct netlink_ext_ack *extack)
+{
+	struct ivnet *net = netdev_priv(dev);
+	u32 size = ivshmem_function_section(net->function)->ring_size;
+
+	ring->rx_max_pending = size;
+	ring->tx_max_pending = size;
+	ring->rx_pending = size;
+	ring->tx_pending = size;
+}
+
+static int ivnet_get_coalesce(struct net_device *dev,
+			      struct ethtool_coalesce *coalesce,
+			      struct kernel_ethtool_coalesce *kernel_coalesce,
+			      struct netlink_ext_ack *extack)
+{
+	struct ivnet *net = netdev_priv(dev);
+
+	coalesce->rx_coalesce_usecs = net->poll_usecs;
+	return 0;
+}
+
+static int ivnet_set_coalesce(struct net_device *dev,
+			      struct ethtool_coalesce *coalesce,
+			      struct kernel_ethtool_coalesce *kernel_coalesce,
+			      struct netlink_ext_ack *extack)
+{
+	struct ivnet *net = netdev_priv(dev);
+
+	if (coalesce->rx_coalesce_usecs > IVNET_POLL_USECS_MAX) {
+		NL_SET_ERR_MSG_MOD(extack,
+				   "rx-usecs is how long to look for frames before waiting for an interrupt: at most 1000");
+		return -ERANGE;
+	}
+	WRITE_ONCE(net->poll_usecs, coalesce->rx_coalesce_usecs);
+	return 0;
+}
+
+static int ivnet_get_link_ksettings(struct net_device *dev,
+				    struct ethtool_link_ksettings *settings)
+{
+	ethtool_link_ksettings_zero_link_mode(settings, supported);
+	settings->base.speed = SPEED_UNKNOWN;
+	settings->base.duplex = DUPLEX_FULL;
+	settings->base.port = PORT_OTHER;
+	settings->base.autoneg = AUTONEG_DISABLE;
+	return 0;
+}
+
+const struct ethtool_ops ivnet_ethtool_ops = {
+	.supported_coalesce_params = ETHTOOL_COALESCE_RX_USECS,
+	.get_drvinfo = ivnet_get_drvinfo,
+	.get_link = ethtool_op_get_link,
+	.get_sset_count = ivnet_get_sset_count,
+	.get_strings = ivnet_get_strings,
+	.get_ethtool_stats = ivnet_get_ethtool_stats,
+	.get_channels = ivnet_get_channels,
+	.set_channels = ivnet_set_channels,
+	.get_ringparam = ivnet_get_ringparam,
+	.get_coalesce = ivnet_get_coalesce,
+	.set_coalesce = ivnet_set_coalesce,
+	.get_link_ksettings = ivnet_get_link_ksettings,
+	.get_ts_info = ethtool_op_get_ts_info,
+};
