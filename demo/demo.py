@@ -5,6 +5,7 @@ other through it, and measure how long waking each other takes."""
 import argparse
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,11 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from lab import VM, LabError, Server, accel, ivshmem_doorbell, kernel
+from lab import VM, LabError, Network, Server, accel, ivshmem_doorbell, kernel
 from lab.kernel import Kernel
 from lab.paths import BUILD, ROOT
 
-from . import report
+from . import network, report
 from .peers import DemoError, Guest, Host, Peer
 
 FOLDER = BUILD / "demo"
@@ -46,7 +47,12 @@ device each; a process of the host is the third peer. They greet each other
 through the shared memory, then round trips are measured VM-VM and VM-host, in
 three ways:
 
-""" + "\n".join(f"  {way:<9}{meaning}" for way, meaning in report.WAYS.items())
+""" + "\n".join(f"  {way:<9}{meaning}" for way, meaning in report.WAYS.items()) + """
+
+Then both are on an Ethernet segment in the memory of a second link: they ping each
+other, and send a TCP stream; beside it, through virtio-net, TAPs and a bridge of the
+host, if this is run by root.
+"""
 
 EPILOG = f"""\
 Both machines are the same for all ways: one virtual CPU, and an emulated IOMMU
@@ -82,14 +88,16 @@ class Stage:
         print(f"          {text}", file=self.out, flush=True)
 
 
-def start_vms(server: Server, guest_kernel: Kernel, mode: str, folder: Path,
+def start_vms(server: Server, segment: Server, bridge: Network | None,
+              guest_kernel: Kernel, mode: str, folder: Path,
               cleanup: ExitStack) -> list[VM]:
     """Both machines, up and running."""
     # With KVM the remapping needs the interrupt controller to be QEMU's.
     machine = ",kernel-irqchip=split" if mode == "kvm" else ""
-    vms = [VM(name, [IOMMU, ivshmem_doorbell(server, VECTORS)], kernel=guest_kernel,
-              append=KERNEL_PARAMETERS, machine=machine, directory=folder / name)
-           for name in ("vm-a", "vm-b")]
+    vms = [VM(name, [IOMMU, ivshmem_doorbell(server, VECTORS), network.device(segment)],
+              kernel=guest_kernel, append=KERNEL_PARAMETERS, machine=machine,
+              ports=[bridge.ports[number]] if bridge else [], directory=folder / name)
+           for number, name in enumerate(("vm-a", "vm-b"))]
     for vm in vms:
         cleanup.callback(vm.kill)
         vm.start(wait=False)
@@ -153,6 +161,18 @@ def measure(stage: Stage, guests: list[Guest], host: Host, count: int) -> dict[s
     return ways
 
 
+def connect(stage: Stage, vms: list[VM], bridge: Network | None) -> dict[str, Any]:
+    """The network in the memory, and beside it that of the host."""
+    stage.say("loading ivshmem_net.ko in both: an Ethernet segment in shared memory")
+    for number, vm in enumerate(vms):
+        stage.show(f"{vm.name}: {network.bring_up(vm, number + 1)} is up")
+        if bridge:
+            bridge.ports[number].bring_up(vm)
+    if not bridge:
+        stage.show("virtio-net through TAPs is not measured: only root may make them")
+    return network.measure(vms, bridge, stage.show)
+
+
 def complaints(vms: list[VM]) -> list[str]:
     """What the guests' kernels said that they should not have."""
     return [f"{vm.name}: the kernel complained ({vm.log_path}):\n{alarm}"
@@ -168,9 +188,11 @@ def perform(stage: Stage, count: int, folder: Path,
     (folder / "ivshmemd.log").unlink(missing_ok=True)
     server = cleanup.enter_context(Server(name="demo", peers=SLOTS, vectors=VECTORS,
                                           directory=folder))
+    segment = cleanup.enter_context(network.server(folder))
+    bridge = cleanup.enter_context(Network(2)) if os.geteuid() == 0 else None
     stage.say(f"starting two virtual machines, Linux {guest_kernel.release}, "
               f"{mode.upper()} ({why})")
-    vms = start_vms(server, guest_kernel, mode, folder, cleanup)
+    vms = start_vms(server, segment, bridge, guest_kernel, mode, folder, cleanup)
     try:
         stage.say("loading ivshmem.ko in both")
         guests = [Guest(vm) for vm in vms]
@@ -180,6 +202,7 @@ def perform(stage: Stage, count: int, folder: Path,
         peers = [*guests, host]
         stage.say("all three greet each other through the memory")
         greet(stage, peers)
+        net = connect(stage, vms, bridge)
         ways = measure(stage, guests, host, count)
     except Exception as error:
         raise DemoError("\n".join([str(error), *complaints(vms)])) from error
@@ -191,6 +214,7 @@ def perform(stage: Stage, count: int, folder: Path,
         "vcpus": vms[0].smp,
         "iommu": "intel-iommu,intremap=on",
         "ways": {way: ways[way] for way in report.WAYS},
+        "net": net,
         "seconds": round(stage.elapsed, 1),
     }
     return summary, report.troubles(ways) + complaints(vms)
@@ -236,7 +260,8 @@ def _show(summary: dict[str, Any], as_json: bool) -> None:
         return
     print(f"\nRound trips in microseconds; {summary['vcpus']} virtual CPU each, Linux "
           f"{summary['kernel']}, QEMU {summary['qemu']}, {summary['accel'].upper()}\n\n"
-          f"{report.table(summary['ways'])}\n", flush=True)
+          f"{report.table(summary['ways'])}\n\n{network.table(summary['net'])}\n",
+          flush=True)
 
 
 def _terminated(*_: object) -> None:

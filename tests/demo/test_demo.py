@@ -12,7 +12,7 @@ from typing import Iterator
 
 import pytest
 
-from demo import report
+from demo import network, report
 from lab.paths import BUILD, ROOT
 
 COUNT = 100
@@ -129,6 +129,20 @@ def test_nothing_is_lost(summary, way):
     assert figures["rtt_us"] == figures["pairs"]["vm-vm"]["rtt_us"]
 
 
+def test_network_is_measured_beside_the_hosts(summary, done):
+    net = summary["net"]
+    assert set(net) == {"tcp_gbit_s", "rtt_us", "virtio_tcp_gbit_s", "virtio_rtt_us",
+                        "ratio"}
+    assert net["tcp_gbit_s"] > 0 and net["rtt_us"] > 0
+    if os.geteuid() == 0:
+        assert net["ratio"] == pytest.approx(
+            net["tcp_gbit_s"] / net["virtio_tcp_gbit_s"], abs=0.01)
+        assert net["virtio_rtt_us"] > 0
+        assert f"{net['ratio']:.2f} times as fast" in done.stdout
+    else:
+        assert net["ratio"] is None
+
+
 def test_nothing_keeps_running(done):
     assert not processes_of(BUILD / "test/demo")
 
@@ -148,6 +162,13 @@ def test_table_without_answers():
     ways = {way: report.way_figures({"vm-vm": none, "vm-host": none}) for way in WAYS}
     assert "5     5         -" in report.table(ways)
     assert ways["polling"]["lost"] == 10
+
+
+def test_network_table_without_a_peer():
+    net = {"tcp_gbit_s": 1.5, "rtt_us": 200.0, "virtio_tcp_gbit_s": None,
+           "virtio_rtt_us": None, "ratio": None}
+    assert "1.50       200" in network.table(net)
+    assert "times" not in network.table(net)
 
 
 def test_interrupted_leaves_nothing_behind(demo, folder):
