@@ -168,6 +168,8 @@ def connect(stage: Stage, vms: list[VM], bridge: Network | None) -> dict[str, An
         stage.show(f"{vm.name}: {network.bring_up(vm, number + 1)} is up")
         if bridge:
             bridge.ports[number].bring_up(vm)
+    for vm in vms:
+        vm.wait_for("grep -q 1 /sys/bus/auxiliary/devices/ivshmem.net.*/net/*/carrier")
     if not bridge:
         stage.show("virtio-net through TAPs is not measured: only root may make them")
     return network.measure(vms, bridge, stage.show)
