@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The tests use the lab; its fixtures are described in lab/testing.py."""
 
+import signal
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 pytest_plugins = ["lab.testing"]
+
+# A shell that starts this in the background has it ignore Ctrl-C, and so would all
+# programs that are tried with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
