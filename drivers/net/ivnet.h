@@ -39,6 +39,9 @@
 #define IVNET_MTU_MAX		65500
 /* Linear part of a large frame: all headers that matter */
 #define IVNET_RX_HEAD		256
+/* The rest is in pages, of a high order if there are any */
+#define IVNET_RX_MAX		(MAX_SKB_FRAGS * \
+				 (PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER))
 /* Up to here a frame is linear as a whole */
 #define IVNET_RX_LINEAR		2048
 /* Microseconds of looking before waiting for an interrupt */
@@ -94,6 +97,7 @@ struct ivnet_counters {
  * @look_again: jiffies when it is due again
  * @armed: a kick is wanted for what follows @armed_at; NAPI only
  * @armed_at: index of the consumer then
+ * @arm_again: jiffies when it is asked for again in any case
  * @counters: statistics
  */
 struct ivnet_ring {
@@ -104,6 +108,7 @@ struct ivnet_ring {
 	unsigned long look_again;
 	bool armed;
 	u32 armed_at;
+	unsigned long arm_again;
 	struct ivnet_counters counters;
 };
 
@@ -218,8 +223,8 @@ void ivnet_links_restart(struct ivnet *net);
 void ivnet_links_stop(struct ivnet *net);
 void ivnet_link_lost(struct ivnet *net, u32 slot);
 void ivnet_napi_schedule(struct ivnet *net);
-u32 ivnet_features(const struct ivnet *net);
-u32 ivnet_max_frame(const struct ivnet *net);
+u32 ivnet_features(const struct ivnet *net, const struct bpf_prog *prog);
+u32 ivnet_max_frame(const struct ivnet *net, const struct bpf_prog *prog);
 
 /* fdb.c */
 int ivnet_fdb_find(struct ivnet *net, const u8 *address);

@@ -17,16 +17,17 @@ static u32 ivnet_now(void)
 /**
  * ivnet_features() - what this side accepts, for the hello
  * @net: the card
+ * @prog: the program that runs on what arrives, or NULL
  *
  * Context: Any.
  * Return: IVNET_CSUM and others.
  */
-u32 ivnet_features(const struct ivnet *net)
+u32 ivnet_features(const struct ivnet *net, const struct bpf_prog *prog)
 {
 	u32 features = IVNET_CSUM | IVNET_TSO4 | IVNET_TSO6 | IVNET_ECN;
 
 	/* A program sees frames as they would be on a wire */
-	if (rcu_access_pointer(net->xdp_prog) ||
+	if (prog ||
 	    !(net->dev->features & NETIF_F_RXCSUM))
 		return 0;
 #ifdef VIRTIO_NET_HDR_GSO_UDP_L4
@@ -38,15 +39,15 @@ u32 ivnet_features(const struct ivnet *net)
 /**
  * ivnet_max_frame() - bytes of the longest frame that this side accepts
  * @net: the card
+ * @prog: the program that runs on what arrives, or NULL
  *
  * Context: Any.
  * Return: bytes, with all headers.
  */
-u32 ivnet_max_frame(const struct ivnet *net)
+u32 ivnet_max_frame(const struct ivnet *net, const struct bpf_prog *prog)
 {
-	if (rcu_access_pointer(net->xdp_prog))
-		return min_t(u32, net->max_record, IVNET_XDP_MAX);
-	return net->max_record;
+	return prog ? min_t(u32, net->max_record, IVNET_XDP_MAX) :
+		      min_t(u32, net->max_record, IVNET_RX_MAX);
 }
 
 /**
@@ -221,6 +222,12 @@ void ivnet_links_work(struct work_struct *work)
 		unsettled |= ivnet_is_unsettled(&net->links[slot]);
 	}
 	WRITE_ONCE(net->unsettled, unsettled);
+	/* A doorbell may be lost */
+	if (net->open) {
+		local_bh_disable();
+		ivnet_napi_schedule(net);
+		local_bh_enable();
+	}
 	ivnet_carrier(net);
 	if (!net->closing)
 		queue_delayed_work(system_wq, &net->work,

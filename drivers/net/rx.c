@@ -18,54 +18,62 @@ enum ivnet_found {
 	IVNET_BROKEN,
 };
 
-static void ivnet_fill_frags(struct sk_buff *skb, const u8 __ivshmem *from)
+/* In large pages if there are any, so that what is long has few of them */
+static struct page *ivnet_alloc_page(u32 length, unsigned int *order)
 {
-	skb_frag_t *frag;
-	u32 length;
+	struct page *page = NULL;
+
+	*order = min_t(unsigned int, get_order(length), PAGE_ALLOC_COSTLY_ORDER);
+	if (*order)
+		page = __dev_alloc_pages(GFP_ATOMIC | __GFP_COMP |
+					 __GFP_NOWARN | __GFP_NORETRY, *order);
+	if (!page) {
+		*order = 0;
+		page = dev_alloc_page();
+	}
+	return page;
+}
+
+static bool ivnet_add_pages(struct sk_buff *skb, const u8 __ivshmem *from,
+			    u32 length)
+{
+	unsigned int order;
+	struct page *page;
+	u32 n;
 	int i;
 
-	/* Pages that were just allocated for this, at most of a high order */
-	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
-		frag = &skb_shinfo(skb)->frags[i];
-		length = skb_frag_size(frag);
-		ivshmem_copy_in(skb_frag_address(frag), from, length);
-		from += length;
+	for (i = 0; length && i < MAX_SKB_FRAGS; i++) {
+		page = ivnet_alloc_page(length, &order);
+		if (!page)
+			return false;
+		n = min_t(u32, length, PAGE_SIZE << order);
+		ivshmem_copy_in(page_address(page), from, n);
+		skb_add_rx_frag(skb, i, page, 0, n, PAGE_SIZE << order);
+		from += n;
+		length -= n;
 	}
+	return !length;
 }
 
 /* A private copy of a frame */
 static struct sk_buff *ivnet_copy_frame(struct ivnet_queue *queue,
 					const u8 __ivshmem *frame, u32 length)
 {
-	struct sk_buff *skb;
-	int error;
+	u32 head = length <= IVNET_RX_LINEAR ? length : IVNET_RX_HEAD;
+	struct sk_buff *skb = napi_alloc_skb(&queue->napi, head);
 
-	if (length <= IVNET_RX_LINEAR) {
-		skb = napi_alloc_skb(&queue->napi, length);
-		if (skb)
-			ivshmem_copy_in(__skb_put(skb, length), frame, length);
-		return skb;
-	}
-
-	skb = alloc_skb_with_frags(NET_SKB_PAD + NET_IP_ALIGN + IVNET_RX_HEAD,
-				   length - IVNET_RX_HEAD,
-				   PAGE_ALLOC_COSTLY_ORDER, &error, GFP_ATOMIC);
 	if (!skb)
 		return NULL;
-	skb_reserve(skb, NET_SKB_PAD + NET_IP_ALIGN);
-	skb->dev = queue->net->dev;
-	ivshmem_copy_in(__skb_put(skb, IVNET_RX_HEAD), frame, IVNET_RX_HEAD);
-	ivnet_fill_frags(skb, frame + IVNET_RX_HEAD);
-	skb->len = length;
-	skb->data_len = length - IVNET_RX_HEAD;
-	return skb;
+	ivshmem_copy_in(__skb_put(skb, head), frame, head);
+	if (ivnet_add_pages(skb, frame + head, length - head))
+		return skb;
+	dev_kfree_skb_any(skb);
+	return NULL;
 }
 
-/* Whether a frame needs no more than the own hello has said */
-static bool ivnet_is_agreed(const struct ivnet *net,
-			    const struct virtio_net_hdr *header)
+/* Whether a frame needs no more than @features, and says so itself */
+static bool ivnet_is_agreed(u32 features, const struct virtio_net_hdr *header)
 {
-	u32 features = ivnet_features(net);
 	u32 needed = 0;
 
 	if (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
@@ -93,7 +101,30 @@ static bool ivnet_is_agreed(const struct ivnet *net,
 	default:
 		return false;
 	}
-	return (features & needed) == needed;
+	/* Who cuts needs to know where the checksum is */
+	return (features & needed) == needed &&
+	       (!header->gso_type || needed & IVNET_CSUM);
+}
+
+/* Whether what is to be cut is of the protocol that is said */
+static bool ivnet_is_protocol(const struct sk_buff *skb,
+			      const struct virtio_net_hdr *header)
+{
+	const struct ethhdr *eth = (const struct ethhdr *)skb->data;
+	__be16 protocol;
+
+	if (!header->gso_type)
+		return true;
+	protocol = __vlan_get_protocol(skb, eth->h_proto, NULL);
+	switch (header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+	case VIRTIO_NET_HDR_GSO_TCPV4:
+		return protocol == htons(ETH_P_IP);
+	case VIRTIO_NET_HDR_GSO_TCPV6:
+		return protocol == htons(ETH_P_IPV6);
+	default:
+		return protocol == htons(ETH_P_IP) ||
+		       protocol == htons(ETH_P_IPV6);
+	}
 }
 
 /* Gives a frame to the stack; false if it is not one */
@@ -105,7 +136,8 @@ static bool ivnet_receive(struct ivnet_queue *queue, u32 slot,
 	struct ethhdr *eth = (struct ethhdr *)skb->data;
 
 	if (is_multicast_ether_addr(eth->h_source) ||
-	    ether_addr_equal(eth->h_source, net->dev->dev_addr))
+	    ether_addr_equal(eth->h_source, net->dev->dev_addr) ||
+	    !ivnet_is_protocol(skb, header))
 		return false;
 	if (header->flags & VIRTIO_NET_HDR_F_DATA_VALID)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
@@ -150,7 +182,7 @@ static int ivnet_take_frame(struct ivnet_queue *queue, u32 slot,
 	struct ivnet *net = queue->net;
 	struct virtio_net_hdr header;
 	struct ivnet_frame copy;
-	struct bpf_prog *prog;
+	struct bpf_prog *prog = rcu_dereference_bh(net->xdp_prog);
 	struct sk_buff *skb;
 
 	if (length < sizeof(copy) + IVNET_FRAME_MIN)
@@ -159,10 +191,11 @@ static int ivnet_take_frame(struct ivnet_queue *queue, u32 slot,
 	payload += sizeof(copy);
 	length -= sizeof(copy);
 	memcpy(&header, &copy, sizeof(header));
-	if (length > ivnet_max_frame(net) || !ivnet_is_agreed(net, &header))
+	/* A program may be new: what is in the ring was sent without it */
+	if (length > ivnet_max_frame(net, prog) ||
+	    !ivnet_is_agreed(ivnet_features(net, prog), &header))
 		return -EINVAL;
 
-	prog = rcu_dereference_bh(net->xdp_prog);
 	if (prog) {
 		/* What was said of the frame says nothing of the program's */
 		memset(&header, 0, sizeof(header));
@@ -332,11 +365,16 @@ static bool ivnet_arm(struct ivnet_queue *queue)
 		ring = &net->links[slot].rings[queue->index];
 		if (queue->index && !test_bit(slot, net->ready))
 			continue;
-		/* What was asked for once holds until it comes */
-		if (ring->armed && ring->armed_at == rx->next)
+		/*
+		 * What was asked for once holds until it comes, unless the word
+		 * is overwritten or the doorbell lost
+		 */
+		if (ring->armed && ring->armed_at == rx->next &&
+		    time_before(jiffies, ring->arm_again))
 			continue;
 		ring->armed = true;
 		ring->armed_at = rx->next;
+		ring->arm_again = jiffies + msecs_to_jiffies(IVNET_STALL_MS) / 2;
 		if (ivring_want_data(rx))
 			idle = false;
 	}

@@ -300,9 +300,10 @@ void ivnet_look_for_stalls(struct ivnet *net, u32 slot)
 bool ivnet_send_hello(struct ivnet *net, u32 slot)
 {
 	struct ivlink_queue *pair = ivnet_pair(net, 0, slot);
+	const struct bpf_prog *prog = rcu_access_pointer(net->xdp_prog);
 	struct ivnet_hello hello = {
-		.features = ivshmem_to_le32(ivnet_features(net)),
-		.max_frame = ivshmem_to_le32(ivnet_max_frame(net)),
+		.features = ivshmem_to_le32(ivnet_features(net, prog)),
+		.max_frame = ivshmem_to_le32(ivnet_max_frame(net, prog)),
 		.queues = ivshmem_to_le32(READ_ONCE(net->used_queues)),
 	};
 	void __ivshmem *payload;

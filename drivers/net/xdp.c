@@ -46,8 +46,11 @@ static struct sk_buff *ivnet_xdp_act(struct ivnet_queue *queue,
 		put_page(page);
 		return ERR_PTR(-ENOMEM);
 	case XDP_TX:
-		if (!ivnet_send_flat(net, queue->index, xdp->data,
-				     xdp->data_end - xdp->data))
+		if (ivnet_send_flat(net, queue->index, xdp->data,
+				    xdp->data_end - xdp->data))
+			dev_sw_netstats_tx_add(dev, 1,
+					       xdp->data_end - xdp->data);
+		else
 			trace_xdp_exception(dev, prog, act);
 		break;
 	case XDP_REDIRECT:
