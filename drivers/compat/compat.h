@@ -67,4 +67,10 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 #define IVSHMEM_NS	"IVSHMEM"
 #endif
 
+/* 6.17: queues of works say where they run */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#include <linux/workqueue.h>
+#define system_percpu_wq	system_wq
+#endif
+
 #endif /* _IVSHMEM_COMPAT_H */

@@ -176,3 +176,26 @@ void ivnet_fdb_forget(struct ivnet *net, u32 slot)
 			fdb_set(net, station, 0);
 	spin_unlock_bh(&net->fdb_lock);
 }
+
+/**
+ * ivnet_fdb_age() - forget stations that were not seen for long
+ * @net: the card
+ *
+ * Their places count for the peer's share.  Does nothing if it has just been done.
+ *
+ * Context: Process.
+ */
+void ivnet_fdb_age(struct ivnet *net)
+{
+	struct ivnet_station *station;
+
+	if (time_before(jiffies, net->fdb_aged + HZ))
+		return;
+	net->fdb_aged = jiffies;
+	spin_lock_bh(&net->fdb_lock);
+	for (station = net->fdb; station < net->fdb + ARRAY_SIZE(net->fdb);
+	     station++)
+		if (station->where && !fdb_is_alive(station, station->where))
+			fdb_set(net, station, 0);
+	spin_unlock_bh(&net->fdb_lock);
+}

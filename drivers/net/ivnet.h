@@ -47,7 +47,7 @@
 /* Microseconds of looking before waiting for an interrupt */
 #define IVNET_POLL_USECS	50
 #define IVNET_POLL_USECS_MAX	1000
-/* A ring that nobody empties for two looks of this long stops nobody any more */
+/* A ring that has no room for so long stops nobody any more */
 #define IVNET_STALL_MS		IVPEER_BEAT_MS
 #define IVNET_FDB_LOG2		10
 #define IVNET_FDB_WAYS		4
@@ -93,8 +93,7 @@ struct ivnet_counters {
  * @lock: of the producer; taken with bottom halves off
  * @waiting: the transmit queue is stopped until there is space
  * @stalled: the peer does not empty the ring: frames that do not fit are dropped
- * @looked_at: index of the consumer when it was last looked for a stall
- * @look_again: jiffies when it is due again
+ * @stalls_at: jiffies when it is no longer waited for the peer
  * @armed: a kick is wanted for what follows @armed_at; NAPI only
  * @armed_at: index of the consumer then
  * @arm_again: jiffies when it is asked for again in any case
@@ -104,8 +103,7 @@ struct ivnet_ring {
 	spinlock_t lock;
 	bool waiting;
 	bool stalled;
-	u32 looked_at;
-	unsigned long look_again;
+	unsigned long stalls_at;
 	bool armed;
 	u32 armed_at;
 	unsigned long arm_again;
@@ -118,6 +116,7 @@ struct ivnet_ring {
  * @queues: its rings
  * @rings: what else belongs to them
  * @limits: what the peer accepts; stays while the bit in @ready is set
+ * @quiet: nobody else uses the rings, and nobody will
  * @restart: begin anew at the next step
  * @faults: times that the peer was at fault
  */
@@ -126,6 +125,7 @@ struct ivnet_link {
 	struct ivlink_queue *queues;
 	struct ivnet_ring *rings;
 	struct ivnet_limits limits;
+	bool quiet;
 	bool restart;
 	u64 faults;
 };
@@ -137,6 +137,7 @@ struct ivnet_link {
  * @index: number of the queue
  * @turn: slot whose turn is first
  * @xdp_rxq: where a program's frames come from
+ * @until: local_clock() until when to look for more
  * @redirected: a program has redirected a frame
  */
 struct ivnet_queue {
@@ -145,6 +146,7 @@ struct ivnet_queue {
 	unsigned int index;
 	unsigned int turn;
 	struct xdp_rxq_info xdp_rxq;
+	u64 until;
 	bool redirected;
 };
 
@@ -177,16 +179,18 @@ struct ivnet_station {
  * @unsettled: some link waits for its peer, whose kick @work has to see
  * @kicked_at: jiffies when it was last told of one
  * @open: the interface is up: @work does something
- * @closing: @work does not come back
  * @up: links whose rings may be used, a bit for each slot
  * @ready: links of @up that have said hello
  * @links: for each slot; the own one's is not used
  * @queues: for each queue
  * @xdp_prog: runs on what arrives
- * @fdb_lock: guards changes of the three below
+ * @fdb_lock: guards changes of the two below
  * @fdb: the forwarding table
  * @fdb_count: entries of each slot
+ * @fdb_aged: jiffies when old entries were last removed
  * @rx_errors: frames dropped, for what peers said of them
+ * @rx_dropped: frames dropped, for want of memory
+ * @tx_dropped: frames that nobody got
  * @tx_flooded: frames that went to all peers
  */
 struct ivnet {
@@ -204,7 +208,6 @@ struct ivnet {
 	bool unsettled;
 	unsigned long kicked_at;
 	bool open;
-	bool closing;
 	DECLARE_BITMAP(up, IVREGION_SLOTS_MAX);
 	DECLARE_BITMAP(ready, IVREGION_SLOTS_MAX);
 	struct ivnet_link *links;
@@ -213,7 +216,10 @@ struct ivnet {
 	spinlock_t fdb_lock;
 	struct ivnet_station fdb[1 << IVNET_FDB_LOG2];
 	u32 fdb_count[IVREGION_SLOTS_MAX];
+	unsigned long fdb_aged;
 	atomic_long_t rx_errors;
+	atomic_long_t rx_dropped;
+	atomic_long_t tx_dropped;
 	atomic_long_t tx_flooded;
 };
 
@@ -230,6 +236,7 @@ u32 ivnet_max_frame(const struct ivnet *net, const struct bpf_prog *prog);
 int ivnet_fdb_find(struct ivnet *net, const u8 *address);
 void ivnet_fdb_learn(struct ivnet *net, const u8 *address, u32 slot, bool fixed);
 void ivnet_fdb_forget(struct ivnet *net, u32 slot);
+void ivnet_fdb_age(struct ivnet *net);
 
 /* tx.c */
 netdev_tx_t ivnet_start_xmit(struct sk_buff *skb, struct net_device *dev);

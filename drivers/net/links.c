@@ -46,8 +46,11 @@ u32 ivnet_features(const struct ivnet *net, const struct bpf_prog *prog)
  */
 u32 ivnet_max_frame(const struct ivnet *net, const struct bpf_prog *prog)
 {
-	return prog ? min_t(u32, net->max_record, IVNET_XDP_MAX) :
-		      min_t(u32, net->max_record, IVNET_RX_MAX);
+	if (prog)
+		return min_t(u32, net->max_record, IVNET_XDP_MAX);
+	/* The kernel cuts nothing that is longer */
+	return min3(net->max_record, (u32)IVNET_RX_MAX,
+		    (u32)(GSO_MAX_SIZE + ETH_HLEN + VLAN_HLEN));
 }
 
 /**
@@ -76,16 +79,35 @@ void ivnet_link_lost(struct ivnet *net, u32 slot)
 	bool first = test_and_clear_bit(slot, net->ready);
 
 	if (test_and_clear_bit(slot, net->up) || first)
-		mod_delayed_work(system_wq, &net->work, 0);
+		mod_delayed_work(system_percpu_wq, &net->work, 0);
 }
 
-/* Afterwards nobody but the caller touches the rings of @slot */
-static void ivnet_link_quiesce(struct ivnet *net, u32 slot)
+/*
+ * Afterwards nobody but the caller touches the rings of slots from @first to @last,
+ * until a link is up again.
+ */
+static void ivnet_quiesce(struct ivnet *net, u32 first, u32 last)
 {
-	clear_bit(slot, net->ready);
-	clear_bit(slot, net->up);
+	bool quiet = true, again = false;
+	u32 slot;
+
+	for (slot = first; slot <= last; slot++) {
+		clear_bit(slot, net->ready);
+		clear_bit(slot, net->up);
+		quiet &= net->links[slot].quiet;
+	}
+	if (quiet)
+		return;
+
 	/* Whoever saw the bits runs with bottom halves off */
-	synchronize_rcu();
+	synchronize_net();
+	/* A hello was just being taken; nobody takes another */
+	for (slot = first; slot <= last; slot++)
+		again |= test_and_clear_bit(slot, net->ready);
+	if (again)
+		synchronize_net();
+	for (slot = first; slot <= last; slot++)
+		net->links[slot].quiet = true;
 }
 
 static void ivnet_carrier(struct ivnet *net)
@@ -99,18 +121,21 @@ static void ivnet_carrier(struct ivnet *net)
 /* The session is over: what waits for it need not any more */
 static void ivnet_link_down(struct ivnet *net, u32 slot)
 {
-	struct ivnet_link *link = &net->links[slot];
-
-	ivnet_link_quiesce(net, slot);
-	if (link->link.reason != IVRING_OK && link->link.reason != IVRING_STALE) {
-		link->faults++;
-		if (net_ratelimit())
-			netdev_warn(net->dev,
-				    "peer in slot %u: link is broken (%d)\n",
-				    slot, link->link.reason);
-	}
+	ivnet_quiesce(net, slot, slot);
 	ivnet_fdb_forget(net, slot);
 	ivnet_wake_all(net, slot);
+}
+
+static void ivnet_count_fault(struct ivnet *net, u32 slot)
+{
+	struct ivnet_link *link = &net->links[slot];
+
+	if (link->link.reason == IVRING_STALE)
+		return;
+	link->faults++;
+	if (net_ratelimit())
+		netdev_warn(net->dev, "peer in slot %u: link is broken (%d)\n",
+			    slot, link->link.reason);
 }
 
 static void ivnet_link_up(struct ivnet *net, u32 slot)
@@ -126,7 +151,8 @@ static void ivnet_link_up(struct ivnet *net, u32 slot)
 	if (!ivnet_send_hello(net, slot))
 		return;
 
-	/* All of the above before; pairs with test_bit() by who looks */
+	link->quiet = false;
+	/* All of the above before; pairs with ivnet_may_poll() */
 	smp_mb__before_atomic();
 	set_bit(slot, net->up);
 	/* The peer may have said hello already */
@@ -166,7 +192,7 @@ static u32 ivnet_link_step(struct ivnet *net, u32 slot)
 		ivlink_start(&link->link);
 
 	if (ivnet_link_is_over(link)) {
-		ivnet_link_quiesce(net, slot);
+		ivnet_quiesce(net, slot, slot);
 		if (link->restart)
 			events = ivlink_end(&link->link, IVRING_STALE,
 					    ivnet_now());
@@ -174,8 +200,10 @@ static u32 ivnet_link_step(struct ivnet *net, u32 slot)
 	link->restart = false;
 
 	events |= ivlink_step(&link->link, ivnet_now(), get_random_u32());
-	if (events & IVLINK_WENT_DOWN)
+	if (events & IVLINK_WENT_DOWN) {
 		ivnet_link_down(net, slot);
+		ivnet_count_fault(net, slot);
+	}
 	if (events & IVLINK_WENT_UP)
 		ivnet_link_up(net, slot);
 	if (events & IVLINK_KICK)
@@ -222,16 +250,16 @@ void ivnet_links_work(struct work_struct *work)
 		unsettled |= ivnet_is_unsettled(&net->links[slot]);
 	}
 	WRITE_ONCE(net->unsettled, unsettled);
-	/* A doorbell may be lost */
+	ivnet_carrier(net);
 	if (net->open) {
+		/* A doorbell may be lost */
 		local_bh_disable();
 		ivnet_napi_schedule(net);
 		local_bh_enable();
-	}
-	ivnet_carrier(net);
-	if (!net->closing)
-		queue_delayed_work(system_wq, &net->work,
+		ivnet_fdb_age(net);
+		queue_delayed_work(system_percpu_wq, &net->work,
 				   msecs_to_jiffies(next));
+	}
 	mutex_unlock(&net->lock);
 }
 
@@ -249,7 +277,7 @@ void ivnet_links_restart(struct ivnet *net)
 	for (slot = 0; slot < net->nr_links; slot++)
 		net->links[slot].restart = true;
 	mutex_unlock(&net->lock);
-	mod_delayed_work(system_wq, &net->work, 0);
+	mod_delayed_work(system_percpu_wq, &net->work, 0);
 }
 
 /**
@@ -264,6 +292,7 @@ void ivnet_links_stop(struct ivnet *net)
 
 	mutex_lock(&net->lock);
 	net->open = false;
+	ivnet_quiesce(net, 0, net->nr_links - 1);
 	for (slot = 0; slot < net->nr_links; slot++)
 		if (slot != net->slot)
 			ivnet_link_stop(net, slot);

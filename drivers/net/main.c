@@ -19,7 +19,7 @@ static void ivnet_event(void *priv)
 	if (READ_ONCE(net->unsettled) &&
 	    time_after(jiffies, READ_ONCE(net->kicked_at))) {
 		WRITE_ONCE(net->kicked_at, jiffies);
-		mod_delayed_work(system_wq, &net->work, 0);
+		mod_delayed_work(system_percpu_wq, &net->work, 0);
 	}
 }
 
@@ -27,7 +27,7 @@ static void ivnet_peer(void *priv, u32 slot, enum ivpeer_event event)
 {
 	struct ivnet *net = priv;
 
-	mod_delayed_work(system_wq, &net->work, 0);
+	mod_delayed_work(system_percpu_wq, &net->work, 0);
 }
 
 static const struct ivshmem_function_ops ivnet_function_ops = {
@@ -86,7 +86,7 @@ static int ivnet_open(struct net_device *dev)
 	mutex_lock(&net->lock);
 	net->open = true;
 	mutex_unlock(&net->lock);
-	mod_delayed_work(system_wq, &net->work, 0);
+	mod_delayed_work(system_percpu_wq, &net->work, 0);
 	if (!ivshmem_function_is_rung(net->function))
 		mod_timer(&net->timer, jiffies + 1);
 	return 0;
@@ -112,7 +112,14 @@ static void ivnet_get_stats64(struct net_device *dev,
 	struct ivnet *net = netdev_priv(dev);
 
 	dev_fetch_sw_netstats(stats, dev->tstats);
-	stats->rx_errors += atomic_long_read(&net->rx_errors);
+	stats->rx_errors = atomic_long_read(&net->rx_errors);
+	stats->rx_dropped = atomic_long_read(&net->rx_dropped);
+	stats->tx_dropped = atomic_long_read(&net->tx_dropped);
+}
+
+/* Nothing is filtered: the stack gets all that peers send here */
+static void ivnet_set_rx_mode(struct net_device *dev)
+{
 }
 
 static int ivnet_change_mtu(struct net_device *dev, int mtu)
@@ -169,6 +176,7 @@ static const struct net_device_ops ivnet_netdev_ops = {
 	.ndo_stop = ivnet_stop,
 	.ndo_start_xmit = ivnet_start_xmit,
 	.ndo_select_queue = ivnet_select_queue,
+	.ndo_set_rx_mode = ivnet_set_rx_mode,
 	.ndo_get_stats64 = ivnet_get_stats64,
 	.ndo_change_mtu = ivnet_change_mtu,
 	.ndo_set_mac_address = ivnet_set_mac_address,
@@ -180,8 +188,11 @@ static const struct net_device_ops ivnet_netdev_ops = {
 
 static void ivnet_free_links(struct ivnet *net)
 {
-	u32 slot;
+	u32 slot, i;
 
+	/* free_netdev() would look at them; one not added is left alone */
+	for (i = 0; i < net->nr_queues; i++)
+		netif_napi_del(&net->queues[i].napi);
 	for (slot = 0; slot < net->nr_links; slot++) {
 		kvfree(net->links[slot].rings);
 		kvfree(net->links[slot].queues);
@@ -269,14 +280,16 @@ static void ivnet_setup(struct ivnet *net)
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = min_t(u32, IVNET_MTU_MAX, net->max_record - overhead);
 	dev->mtu = min_t(u32, ETH_DATA_LEN, dev->max_mtu);
-	/* Nothing is filtered: the stack gets all that peers send here */
 	dev->priv_flags |= IFF_UNICAST_FLT | IFF_LIVE_ADDR_CHANGE;
+	/* The locks of the rings are held with interrupts on */
+	dev->priv_flags |= IFF_DISABLE_NETPOLL;
 	dev->hw_features = NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_TSO |
 			   NETIF_F_TSO6 | NETIF_F_TSO_ECN | NETIF_F_RXCSUM;
 #ifdef VIRTIO_NET_HDR_GSO_UDP_L4
 	dev->hw_features |= NETIF_F_GSO_UDP_L4;
 #endif
-	dev->features = dev->hw_features | NETIF_F_HIGHDMA;
+	/* Who receives looks at headers in any case */
+	dev->features = dev->hw_features | NETIF_F_HIGHDMA | NETIF_F_GSO_ROBUST;
 	dev->vlan_features = dev->hw_features;
 	netif_set_tso_max_size(dev, min_t(u32, net->max_record - overhead,
 					  GSO_MAX_SIZE));
@@ -345,9 +358,6 @@ static void ivnet_remove(struct auxiliary_device *auxdev)
 
 	ivshmem_function_close(net->function);
 	unregister_netdev(net->dev);
-	mutex_lock(&net->lock);
-	net->closing = true;
-	mutex_unlock(&net->lock);
 	cancel_delayed_work_sync(&net->work);
 	ivnet_free_links(net);
 	free_netdev(net->dev);

@@ -139,7 +139,8 @@ static bool ivnet_receive(struct ivnet_queue *queue, u32 slot,
 	    ether_addr_equal(eth->h_source, net->dev->dev_addr) ||
 	    !ivnet_is_protocol(skb, header))
 		return false;
-	if (header->flags & VIRTIO_NET_HDR_F_DATA_VALID)
+	if (header->flags & VIRTIO_NET_HDR_F_DATA_VALID &&
+	    net->dev->features & NETIF_F_RXCSUM)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
 	if (virtio_net_hdr_to_skb(skb, header, true))
 		return false;
@@ -170,7 +171,7 @@ static void ivnet_count_received(struct ivnet *net, struct ivnet_ring *ring,
 	if (!ret)
 		dev_sw_netstats_rx_add(net->dev, length);
 	else if (ret == -ENOMEM)
-		dev_core_stats_rx_dropped_inc(net->dev);
+		atomic_long_inc(&net->rx_dropped);
 	else
 		atomic_long_inc(&net->rx_errors);
 }
@@ -218,6 +219,16 @@ static int ivnet_take_frame(struct ivnet_queue *queue, u32 slot,
 	return 0;
 }
 
+/* What another slot has by default is nobody else's for good */
+static bool ivnet_is_others(const struct ivnet *net, const u8 *address,
+			    u32 slot)
+{
+	u8 last = address[ETH_ALEN - 1];
+
+	return !memcmp(address, net->dev->perm_addr, ETH_ALEN - 1) &&
+	       last < net->nr_links && last != slot;
+}
+
 /* The peer's hello, which must be the first record */
 static bool ivnet_take_hello(struct ivnet *net, u32 slot,
 			     const void __ivshmem *payload, u32 length)
@@ -231,12 +242,13 @@ static bool ivnet_take_hello(struct ivnet *net, u32 slot,
 	if (!ivnet_parse_hello(&link->limits, &hello, length, net->nr_queues))
 		return false;
 
-	ivnet_fdb_learn(net, link->limits.address, slot, true);
-	/* Limits before the bit; pairs with test_bit() by who sends */
+	ivnet_fdb_learn(net, link->limits.address, slot,
+			!ivnet_is_others(net, link->limits.address, slot));
+	/* Limits before the bit; pairs with test_bit_acquire() by who sends */
 	smp_mb__before_atomic();
 	set_bit(slot, net->ready);
 	/* Carrier, and the queues that had to wait for this */
-	mod_delayed_work(system_wq, &net->work, 0);
+	mod_delayed_work(system_percpu_wq, &net->work, 0);
 	ivnet_napi_schedule(net);
 	return true;
 }
@@ -273,6 +285,16 @@ static enum ivnet_found ivnet_take_record(struct ivnet_queue *queue, u32 slot,
 	return IVNET_SOMETHING;
 }
 
+/* Whether the rings may be used; frames on other queues come after the hello */
+static bool ivnet_may_poll(const struct ivnet_queue *queue, u32 slot)
+{
+	const struct ivnet *net = queue->net;
+
+	/* Pairs with ivnet_link_up(), and with ivnet_take_hello() */
+	return test_bit_acquire(slot, net->up) &&
+	       (!queue->index || test_bit_acquire(slot, net->ready));
+}
+
 /* Up to @quota records of one peer; how many there were */
 static int ivnet_poll_link(struct ivnet_queue *queue, u32 slot, int quota)
 {
@@ -283,8 +305,7 @@ static int ivnet_poll_link(struct ivnet_queue *queue, u32 slot, int quota)
 	enum ivnet_found found = IVNET_SOMETHING;
 	int done = 0;
 
-	/* Frames on other queues come after the hello on the first */
-	if (queue->index && !test_bit(slot, net->ready))
+	if (!ivnet_may_poll(queue, slot))
 		return 0;
 
 	while (done < quota) {
@@ -320,10 +341,8 @@ static int ivnet_poll_links(struct ivnet_queue *queue, int budget)
 		before = done;
 		for (n = 0; n < net->nr_links && done < budget; n++) {
 			slot = slot + 1 < net->nr_links ? slot + 1 : 0;
-			if (test_bit(slot, net->up))
-				done += ivnet_poll_link(queue, slot,
-							clamp(share, 1,
-							      budget - done));
+			done += ivnet_poll_link(queue, slot,
+						clamp(share, 1, budget - done));
 		}
 	} while (done < budget && done != before);
 
@@ -335,19 +354,20 @@ static int ivnet_poll_links(struct ivnet_queue *queue, int budget)
 static bool ivnet_wait(struct ivnet_queue *queue)
 {
 	struct ivnet *net = queue->net;
-	u64 until = local_clock() + READ_ONCE(net->poll_usecs) * NSEC_PER_USEC;
 	struct ivring_consumer *rx;
 	u32 slot;
 
-	do {
+	while (local_clock() < queue->until && !need_resched() &&
+	       !local_softirq_pending()) {
 		for_each_set_bit(slot, net->up, net->nr_links) {
+			if (!ivnet_may_poll(queue, slot))
+				continue;
 			rx = &net->links[slot].queues[queue->index].rx;
 			if (ivshmem_load32(&rx->peer->prod) != rx->prod)
 				return true;
 		}
 		cpu_relax();
-	} while (!need_resched() && !local_softirq_pending() &&
-		 local_clock() < until);
+	}
 	return false;
 }
 
@@ -361,10 +381,10 @@ static bool ivnet_arm(struct ivnet_queue *queue)
 	u32 slot;
 
 	for_each_set_bit(slot, net->up, net->nr_links) {
+		if (!ivnet_may_poll(queue, slot))
+			continue;
 		rx = &net->links[slot].queues[queue->index].rx;
 		ring = &net->links[slot].rings[queue->index];
-		if (queue->index && !test_bit(slot, net->ready))
-			continue;
 		/*
 		 * What was asked for once holds until it comes, unless the word
 		 * is overwritten or the doorbell lost
@@ -404,7 +424,13 @@ int ivnet_poll(struct napi_struct *napi, int budget)
 		ivnet_xdp_flush(queue);
 	if (done >= budget)
 		return budget;
-	if (done && ivnet_wait(queue))
+	if (done && READ_ONCE(net->poll_usecs)) {
+		/* The stack gets the frames when this returns: look on then */
+		queue->until = local_clock() +
+			       READ_ONCE(net->poll_usecs) * NSEC_PER_USEC;
+		return budget;
+	}
+	if (!done && ivnet_wait(queue))
 		return budget;
 
 	/* Who rings from here on is remembered until it is complete */

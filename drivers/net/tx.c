@@ -35,11 +35,11 @@ static struct ivnet_ring *ivnet_ring(struct ivnet *net, u32 queue, u32 slot)
 /* A longest frame of now fits: the queue need not stop */
 static u32 ivnet_reserve_length(const struct ivnet *net, u32 slot)
 {
-	u32 longest = min_t(u32, net->links[slot].limits.max_frame,
-			    READ_ONCE(net->dev->gso_max_size) + ETH_HLEN +
-			    VLAN_HLEN);
+	u32 longest = max(READ_ONCE(net->dev->gso_max_size),
+			  READ_ONCE(net->dev->mtu)) + ETH_HLEN + VLAN_HLEN;
 
-	return min(longest, net->max_record) + sizeof(struct ivnet_frame);
+	return min3(longest, net->links[slot].limits.max_frame,
+		    net->max_record) + sizeof(struct ivnet_frame);
 }
 
 static void ivnet_copy_skb(u8 __ivshmem *to, const struct sk_buff *skb)
@@ -134,8 +134,7 @@ static void ivnet_stop_early(struct ivnet *net, u32 queue, u32 slot, bool *kick)
 		netif_tx_wake_queue(txq);
 		return;
 	}
-	ring->looked_at = pair->tx.cons;
-	ring->look_again = jiffies + msecs_to_jiffies(IVNET_STALL_MS);
+	ring->stalls_at = jiffies + msecs_to_jiffies(IVNET_STALL_MS);
 	u64_stats_update_begin(&ring->counters.tx_sync);
 	u64_stats_inc(&ring->counters.tx_stops);
 	u64_stats_update_end(&ring->counters.tx_sync);
@@ -157,7 +156,8 @@ static int ivnet_send(struct ivnet *net, u32 queue, u32 slot,
 	int ret;
 
 	spin_lock(&ring->lock);
-	if (!test_bit(slot, net->ready))
+	/* Pairs with ivnet_take_hello() */
+	if (!test_bit_acquire(slot, net->ready))
 		ret = -ENOTCONN;
 	else if (source->length > net->links[slot].limits.max_frame)
 		ret = -EMSGSIZE;
@@ -195,7 +195,8 @@ void ivnet_publish(struct ivnet *net, u32 queue, u32 slot)
 	bool kick = false;
 
 	spin_lock(&ring->lock);
-	if (test_bit(slot, net->ready))
+	if (test_bit_acquire(slot, net->ready) &&
+	    ivshmem_function_intact(net->function))
 		kick = ivring_publish(&ivnet_pair(net, queue, slot)->tx);
 	if (kick) {
 		u64_stats_update_begin(&ring->counters.tx_sync);
@@ -255,31 +256,23 @@ void ivnet_wake_all(struct ivnet *net, u32 slot)
  * @net: the card
  * @slot: of the peer
  *
- * To be called at least every IVNET_STALL_MS: who has consumed nothing for so long
- * is not waited for until it has.
+ * To be called at least every IVNET_STALL_MS: who has made no room for a longest
+ * frame for so long is not waited for until it has.
  *
  * Context: Process.
  */
 void ivnet_look_for_stalls(struct ivnet *net, u32 slot)
 {
-	struct ivlink_queue *pair;
 	struct ivnet_ring *ring;
 	u32 i;
 
 	for (i = 0; i < net->nr_queues; i++) {
-		pair = ivnet_pair(net, i, slot);
 		ring = ivnet_ring(net, i, slot);
 		/* A kick may be lost */
 		local_bh_disable();
 		ivnet_wake(net, i, slot);
 		spin_lock(&ring->lock);
-		if (!ring->waiting || time_before(jiffies, ring->look_again)) {
-			/* Not yet */
-		} else if (ring->looked_at != pair->tx.cons) {
-			ring->looked_at = pair->tx.cons;
-			ring->look_again = jiffies +
-					   msecs_to_jiffies(IVNET_STALL_MS);
-		} else {
+		if (ring->waiting && time_after(jiffies, ring->stalls_at)) {
 			ring->stalled = true;
 			WRITE_ONCE(ring->waiting, false);
 			netif_tx_wake_queue(ivnet_txq(net, i, slot));
@@ -342,16 +335,22 @@ static bool ivnet_deliver(struct ivnet *net, u32 queue, int slot,
 	return sent;
 }
 
-/* What all who get a frame accept */
-static u32 ivnet_accepted(struct ivnet *net, int slot)
+/* What all who get a frame accept of one that is @length long */
+static u32 ivnet_accepted(struct ivnet *net, int slot, u32 length)
 {
 	u32 features = IVNET_FEATURES_KNOWN;
+	const struct ivnet_limits *limits;
 	u32 to;
 
-	if (slot >= 0)
-		return net->links[slot].limits.features;
-	for_each_set_bit(to, net->ready, net->nr_links)
-		features &= net->links[to].limits.features;
+	for_each_set_bit(to, net->ready, net->nr_links) {
+		limits = &net->links[to].limits;
+		if (slot >= 0 && to != slot)
+			continue;
+		features &= limits->features;
+		/* It may be cut */
+		if (length > limits->max_frame)
+			features &= IVNET_CSUM;
+	}
 	return features;
 }
 
@@ -369,7 +368,8 @@ static netdev_features_t ivnet_offloads(u32 accepted)
 		features |= NETIF_F_TSO_ECN;
 	if (accepted & IVNET_USO)
 		features |= NETIF_F_GSO_UDP_L4;
-	return features;
+	/* Who receives looks at headers in any case */
+	return features | NETIF_F_GSO_ROBUST;
 }
 
 /* One frame that needs no more than @accepted; 0, or -ENOMEM and others */
@@ -385,9 +385,6 @@ static int ivnet_xmit_one(struct ivnet *net, u32 queue, int slot,
 		if (ret)
 			return ret;
 	}
-	if (skb_has_frag_list(skb) && skb_linearize(skb))
-		return -ENOMEM;
-
 	ret = virtio_net_hdr_from_skb(skb, &header, true, true, 0);
 	if (ret)
 		return ret;
@@ -418,14 +415,10 @@ static int ivnet_xmit_cut(struct ivnet *net, u32 queue, int slot,
 	return ret;
 }
 
-static bool ivnet_is_accepted(struct ivnet *net, const struct sk_buff *skb,
-			      int slot, u32 accepted)
+static bool ivnet_is_accepted(const struct sk_buff *skb, u32 accepted)
 {
-	if (!skb_is_gso(skb))
-		return true;
-	if (slot >= 0 && skb->len > net->links[slot].limits.max_frame)
-		return false;
-	return net_gso_ok(ivnet_offloads(accepted), skb_shinfo(skb)->gso_type);
+	return !skb_is_gso(skb) ||
+	       net_gso_ok(ivnet_offloads(accepted), skb_shinfo(skb)->gso_type);
 }
 
 /* The peer whose queue this is, if the frame is for the peer alone; -ENOENT: all */
@@ -486,11 +479,11 @@ netdev_tx_t ivnet_start_xmit(struct sk_buff *skb, struct net_device *dev)
 	int ret;
 
 	skb_tx_timestamp(skb);
-	accepted = ivnet_accepted(net, slot);
+	accepted = ivnet_accepted(net, slot, length);
 	if (skb_headlen(skb) < ETH_HLEN ||
 	    !ivshmem_function_intact(net->function))
 		ret = -EINVAL;
-	else if (ivnet_is_accepted(net, skb, slot, accepted))
+	else if (ivnet_is_accepted(skb, accepted))
 		ret = ivnet_xmit_one(net, queue, slot, skb, accepted,
 				     !more || slot != own);
 	else
@@ -503,7 +496,7 @@ netdev_tx_t ivnet_start_xmit(struct sk_buff *skb, struct net_device *dev)
 	if (slot < 0)
 		atomic_long_inc(&net->tx_flooded);
 	if (ret) {
-		dev_core_stats_tx_dropped_inc(dev);
+		atomic_long_inc(&net->tx_dropped);
 		dev_kfree_skb_any(skb);
 	} else {
 		dev_sw_netstats_tx_add(dev, 1, length);
