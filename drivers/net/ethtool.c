@@ -43,33 +43,9 @@ static const char * const ivnet_peer_stats[PEER_STATS] = {
 	[PEER_RX_KICKS] = "rx_kicks",
 };
 
-/* Of each queue: sums over all peers */
-enum {
-	QUEUE_TX_PACKETS,
-	QUEUE_TX_BYTES,
-	QUEUE_TX_DROPPED,
-	QUEUE_TX_KICKS,
-	QUEUE_TX_STOPS,
-	QUEUE_RX_PACKETS,
-	QUEUE_RX_BYTES,
-	QUEUE_RX_ERRORS,
-	QUEUE_RX_DROPPED,
-	QUEUE_RX_KICKS,
-	QUEUE_STATS
-};
-
-static const char * const ivnet_queue_stats[QUEUE_STATS] = {
-	[QUEUE_TX_PACKETS] = "tx_packets",
-	[QUEUE_TX_BYTES] = "tx_bytes",
-	[QUEUE_TX_DROPPED] = "tx_dropped",
-	[QUEUE_TX_KICKS] = "tx_kicks",
-	[QUEUE_TX_STOPS] = "tx_stops",
-	[QUEUE_RX_PACKETS] = "rx_packets",
-	[QUEUE_RX_BYTES] = "rx_bytes",
-	[QUEUE_RX_ERRORS] = "rx_errors",
-	[QUEUE_RX_DROPPED] = "rx_dropped",
-	[QUEUE_RX_KICKS] = "rx_kicks",
-};
+/* Of each queue: sums over all peers, of what has them */
+#define QUEUE_STATS	(PEER_STATS - PEER_TX_PACKETS)
+#define ivnet_queue_stats	(ivnet_peer_stats + PEER_TX_PACKETS)
 
 static void ivnet_get_drvinfo(struct net_device *dev,
 			      struct ethtool_drvinfo *info)
@@ -108,7 +84,7 @@ static void ivnet_get_strings(struct net_device *dev, u32 set, u8 *data)
 					ivnet_peer_stats[i]);
 }
 
-/* Adds what a pair of rings has counted to ten numbers, in the order above */
+/* Adds what a pair of rings has counted to QUEUE_STATS numbers */
 static void ivnet_add_counters(const struct ivnet_counters *counters, u64 *sum)
 {
 	u64 tx[5], rx[5];
@@ -131,9 +107,10 @@ static void ivnet_add_counters(const struct ivnet_counters *counters, u64 *sum)
 		rx[4] = u64_stats_read(&counters->rx_kicks);
 	} while (u64_stats_fetch_retry(&counters->rx_sync, start));
 
-	for (i = 0; i < 5; i++) {
+	BUILD_BUG_ON(ARRAY_SIZE(tx) + ARRAY_SIZE(rx) != QUEUE_STATS);
+	for (i = 0; i < ARRAY_SIZE(tx); i++) {
 		sum[i] += tx[i];
-		sum[i + 5] += rx[i];
+		sum[i + ARRAY_SIZE(tx)] += rx[i];
 	}
 }
 
@@ -147,7 +124,7 @@ static u64 *ivnet_fill_peer(struct ivnet *net, u32 slot, u64 *data)
 	data[PEER_SESSIONS] = link->link.sessions;
 	data[PEER_FAULTS] = link->faults;
 	data[PEER_REASON] = link->link.reason;
-	memset(data + PEER_TX_PACKETS, 0, 10 * sizeof(*data));
+	memset(data + PEER_TX_PACKETS, 0, QUEUE_STATS * sizeof(*data));
 	for (i = 0; i < net->nr_queues; i++)
 		ivnet_add_counters(&link->rings[i].counters,
 				   data + PEER_TX_PACKETS);
