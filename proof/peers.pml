@@ -74,7 +74,7 @@ bit got[9];
 #define GOES_ON	(epoch[EPOCH_IN(p)] == acked[n] && !TAMPERED(n) && !MOVED(n))
 
 /* Whether a step of the link with NEXT(n) changes something */
-#define TODO(n)	(state[AT(me, NEXT(n))] == ANNOUNCE || \
+#define DUE(n)	(state[AT(me, NEXT(n))] == ANNOUNCE || \
 	(state[AT(me, NEXT(n))] == WAIT && \
 	 (TAMPERED(n - 1) || (epoch[EPOCH_IN(NEXT(n))] != 0 && \
 	  (epoch[EPOCH_IN(NEXT(n))] != acked[n - 1] || \
@@ -128,8 +128,8 @@ begin:
 end_rest:
 	atomic {
 		if
-		:: TODO(1) -> n = 0
-		:: TODO(2) -> n = 1
+		:: DUE(1) -> n = 0
+		:: DUE(2) -> n = 1
 		:: MAY_FAIL -> CRASH
 		:: MAY_FAIL && state[AT(me, NEXT(1))] == UP ->
 			n = 0; p = NEXT(1); events++; goto over
