@@ -15,16 +15,15 @@ its QEMUs do. So nothing is left behind, however they end::
         machines[0].run(f"ping -c 1 {network.ports[1].address}")
 """
 
-import ctypes
 import fcntl
 import os
 import struct
 import subprocess
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from .log import LabError
+from .namespace import enter_new, in_thread, inside
 
 if TYPE_CHECKING:
     from .vm import VM
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 BRIDGE = "lab"
 SUBNET = "10.77.0"
 
-CLONE_NEWNET = 0x40000000
 TUN = "/dev/net/tun"
 TUNSETIFF = 0x400454ca
 # Whole frames, preceded by what virtio says about checksums and segmentation:
@@ -109,7 +107,7 @@ class Network:
         if os.geteuid():
             raise LabError("network: only root may make a bridge and TAPs")
         try:
-            _in_thread(self._make)
+            in_thread(self._make)
         except BaseException:
             self.close()
             raise
@@ -117,11 +115,7 @@ class Network:
 
     def _make(self) -> None:
         """In a thread of its own: the namespace is that of the thread."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.unshare(CLONE_NEWNET):
-            raise LabError("network: no network namespace can be made: "
-                           + os.strerror(ctypes.get_errno()))
-        self.namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        self.namespace = enter_new()
         _ip("link", "add", BRIDGE, "type", "bridge", "mcast_snooping", "0",
             remedy="load the kernel's module bridge")
         _ip("link", "set", BRIDGE, "up")
@@ -132,9 +126,8 @@ class Network:
     def run(self, *command: str) -> str:
         """Run a program of the host in the network; what it printed."""
         return subprocess.run(
-            ["nsenter", f"--net=/proc/self/fd/{self.namespace}", *command],
-            pass_fds=[self.namespace], check=True, text=True,
-            stdout=subprocess.PIPE).stdout
+            inside(self.namespace, *command), pass_fds=[self.namespace], check=True,
+            text=True, stdout=subprocess.PIPE).stdout
 
     def close(self) -> None:
         """Let go of it; it is gone once no QEMU uses it either."""
@@ -150,24 +143,6 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _in_thread(work: Callable[[], None]) -> None:
-    """Run @work in a thread that ends with it; raise here what it raises."""
-    raised: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            work()
-        # Whatever it is, it is raised again where somebody waits for it.
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
 
 
 def _ip(*arguments: str, remedy: str = "") -> None:
