@@ -33,6 +33,7 @@ BOUND = 600
 # How often loops run at most, where it is not 2: CBMC proves that, too.
 UNWIND = {
     "ivlink_end.0": 9,
+    "ivnet_parse_hello.0": 6,
     "ivpeer_take_name.0": 40,
     "name_good.0": 41,
     "ivregion_all_zero.0": 40,
@@ -47,6 +48,7 @@ UNWIND = {
     "ivregion_same_name.0": 32,
     "ivregion_unused_zero.0": 32,
     "prove_outbox_size.0": 20,
+    "prove_parse_hello.0": 6,
     "prove_parts_apart.0": 16,
     "prove_parts_owned.0": 16,
     "prove_ring_size.0": 20,

@@ -90,6 +90,7 @@ UNNOTICED = [
 _wire = partial(Mutant, header="wire.h")
 _peer = partial(Mutant, header="peer.h", found_by="prove_look")
 _link = partial(Mutant, header="link.h", found_by="prove_link_step")
+_net = partial(Mutant, header="net.h", found_by="prove_parse_hello")
 _order = partial(Mutant, header="link.h", found_by="link_relacy")
 
 _ACK = "\t__u32 ack = ivshmem_load_acquire32(&link->peer->ack);\t\t/* [W1] */\n"
@@ -162,6 +163,7 @@ UNKEPT = [
           found_by="prove_link_end"),
     _link("stop-stays-announced", "\tivlink_withdraw(link);\n\tlink->state = IVLINK_DOWN;",
           "\tlink->state = IVLINK_DOWN;", found_by="prove_link_start_stop"),
+    _net("hello-any-queues", " && limits->queues <= queues &&", " &&"),
 ]
 
 # Takes minutes to be found by CBMC; the fuzzer finds it in seconds.

@@ -10,12 +10,12 @@ from proof.mutants import CHECKED, UNORDERED, Mutant
 
 PROOFS = ['prove_want_data', 'prove_publish', 'prove_release', 'prove_bind',
           'prove_control', 'prove_place', 'prove_look', 'prove_join_leave',
-          'prove_link_end', 'prove_link_check']
+          'prove_link_end', 'prove_link_check', 'prove_parse_hello']
 SEARCHES = ['one crash, both come up', 'two crashes, both come up',
             'three peers, one crash']
 # One for each header, and of each kind.
 VALUES = ['prod-jumps', 'session-before-index', 'placed-outside', 'name-unprintable',
-          'peer-unseen']
+          'peer-unseen', 'hello-any-queues']
 ORDERS = ['withdraw-without-barrier', 'announce-relaxed', 'ack-relaxed', 'epoch-relaxed']
 PATHS = ['session-before-index', 'no-check-before-batch', 'ack-of-another']
 

@@ -14,6 +14,7 @@ FOLDER = ROOT / 'tests/region'
 _wire = partial(Mutant, header='wire.h')
 _peer = partial(Mutant, header='peer.h')
 _link = partial(Mutant, header='link.h')
+_net = partial(Mutant, header='net.h')
 
 MISTAKES = {
     'superblock': [
@@ -49,6 +50,13 @@ MISTAKES = {
         _peer('name-endless', 'peer->name[i] = 0;', ''),
         _peer('return-unseen', 'return before == IVPEER_ABSENT ? IVPEER_JOINED : '
               'IVPEER_RETURNED;', 'return IVPEER_JOINED;')],
+    'hello': [
+        _net('any-length', 'if (length < sizeof(*hello))', 'if (!length)'),
+        _net('any-frame', 'limits->max_frame >= IVNET_MAX_FRAME_MIN', '1'),
+        _net('any-queues', ' && limits->queues <= queues &&', ' &&'),
+        _net('group-address', '!(limits->address[0] & 1) &&', ''),
+        _net('segments-without-checksums', 'if (!(limits->features & IVNET_CSUM))',
+             'if (0)')],
     'link': [
         # The reason for ivring_session(): an index of 0 near the end of 32 bits.
         Mutant('session-ignored', '\t\treturn IVRING_STALE;', '\t\t(void)epoch;'),

@@ -94,3 +94,11 @@ int every_call_of_link(__u8 __ivshmem *memory, const struct ivregion *region,
 		return -EAGAIN;
 	return (int)(events | ivlink_stop(link));
 }
+
+/* Takes what a peer says of itself */
+int every_call_of_net(struct ivnet_limits *limits, const struct ivnet_hello *hello)
+{
+	if (!ivnet_parse_hello(limits, hello, sizeof(*hello), 1))
+		return -EPROTO;
+	return (int)limits->features;
+}

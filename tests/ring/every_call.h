@@ -6,6 +6,7 @@
 #define TESTS_RING_EVERY_CALL_H
 
 #include <ivshmem/link.h>
+#include <ivshmem/net.h>
 
 int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,
@@ -19,5 +20,7 @@ int every_call_of_peer(__u8 __ivshmem *memory,
 int every_call_of_link(__u8 __ivshmem *memory,
 		       const struct ivregion *region, struct ivlink *link,
 		       struct ivlink_queue *queues);
+int every_call_of_net(struct ivnet_limits *limits,
+		      const struct ivnet_hello *hello);
 
 #endif /* TESTS_RING_EVERY_CALL_H */
