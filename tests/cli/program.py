@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 from lab.paths import USERSPACE
 
@@ -49,11 +49,12 @@ def run_json(*arguments: Any, **options: Any) -> Any:
 class Running:
     """The program while it runs, as on a terminal as far as stderr goes."""
 
-    def __init__(self, *arguments: Any, stdin: Any = subprocess.DEVNULL) -> None:
+    def __init__(self, *arguments: Any, stdin: Any = subprocess.DEVNULL,
+                 prefix: Sequence[Any] = (), **options: Any) -> None:
         self.terminal, far = pty.openpty()
-        self.process = subprocess.Popen([program(), *map(str, arguments)],
-                                        stdin=stdin, text=True,
-                                        stdout=subprocess.PIPE, stderr=far)
+        self.process = subprocess.Popen(
+            [*map(str, prefix), program(), *map(str, arguments)], stdin=stdin,
+            text=True, stdout=subprocess.PIPE, stderr=far, **options)
         os.close(far)
         self.said = ''
         self._condition = threading.Condition()

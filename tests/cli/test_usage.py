@@ -10,7 +10,7 @@ from .program import program, run
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ['list', 'info', 'format', 'peers', 'ring', 'wait', 'dump', 'poke',
-            'ping', 'send', 'recv', 'doctor']
+            'ping', 'send', 'recv', 'tap', 'doctor']
 MAN = (ROOT / 'Documentation/man/ivshmem.1').read_text().replace('\\-', '-')
 
 

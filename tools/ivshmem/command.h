@@ -41,6 +41,7 @@ extern const struct command command_poke;
 extern const struct command command_ping;
 extern const struct command command_send;
 extern const struct command command_recv;
+extern const struct command command_tap;
 extern const struct command command_doctor;
 
 /* Values of long options that have no letter, in struct option.val. */

@@ -26,6 +26,7 @@ static const struct command *const commands[] = {
 	&command_ping,
 	&command_send,
 	&command_recv,
+	&command_tap,
 	&command_doctor,
 };
 

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ivshmem tap: connect an Ethernet segment to a TAP device, and so to the host.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/time.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "attach.h"
+#include "command.h"
+#include "parse.h"
+#include "progress.h"
+#include "segment.h"
+
+#define BUSY_POLL_US		10U
+#define BUSY_POLL_MAX_US	100000U
+/* What of it remains while looking does not pay */
+#define SPIN_SHARE		16U
+/* Between two looks at the directory that doorbells ask for */
+#define LOOK_REST_MS		10U
+/* Where nobody rings, or rings too often, we look so often */
+#define NAP_MS			2
+/* Doorbells in vain, of so many at least and this share, until they rest */
+#define WINDOW_MS		100U
+#define VAIN_MAX		200U
+#define VAIN_SHARE		4U
+
+enum {
+	OPTION_SECTION = OPTION_FIRST_OWN,
+	OPTION_TAP,
+	OPTION_ADDRESS,
+	OPTION_NAME,
+	OPTION_BUSY_POLL,
+};
+
+struct wish {
+	const char *address;
+	const char *section;
+	const char *tap;
+	const char *name;
+	bool has_mac;
+	uint8_t mac[FRAME_ADDRESS];
+	unsigned int busy_us;
+	bool json;
+};
+
+/**
+ * struct loop - what it waits for
+ * @seg:       the segment
+ * @epoll_fd:  the TAP device and the doorbells
+ * @most_ns:   limit of how long to look before going to sleep
+ * @spin_ns:   how long next time
+ * @busy_at:   when something was last done
+ * @spinning:  looking, and nothing was done since @busy_at
+ * @step_at:   when the links are to be stepped
+ * @look_at:   when the directory is to be looked at
+ * @looked_at: when that was done last
+ * @window_at: when the window began in which the following are counted
+ * @useful:    rounds in which something was done
+ * @vain:      doorbells after which nothing was
+ * @rung:      a doorbell was the reason for this round
+ * @resting:   doorbells are not waited for until the window ends
+ * @writable:  the TAP device is waited for to take frames again
+ */
+struct loop {
+	struct segment *seg;
+	int epoll_fd;
+	uint64_t most_ns;
+	uint64_t spin_ns;
+	uint64_t busy_at;
+	bool spinning;
+	uint32_t step_at;
+	uint32_t look_at;
+	uint32_t looked_at;
+	uint32_t window_at;
+	unsigned int useful;
+	unsigned int vain;
+	bool rung;
+	bool resting;
+	bool writable;
+};
+
+static volatile sig_atomic_t report_wanted;
+
+static void note_report(int number)
+{
+	(void)number;
+	report_wanted = 1;
+}
+
+static void note_nothing(int number)
+{
+	(void)number;
+}
+
+/*
+ * Who holds a doorbell of a peer can make it block; a signal now and then ends
+ * any such wait.
+ */
+static void catch_signals(void)
+{
+	struct itimerval second = {
+		.it_interval.tv_sec = 1,
+		.it_value.tv_sec = 1,
+	};
+	struct sigaction action = { .sa_handler = note_report };
+
+	catch_interrupts();
+	sigaction(SIGUSR1, &action, NULL);
+	action.sa_handler = note_nothing;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &second, NULL);
+}
+
+static int watch(struct loop *loop, int operation, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.fd = fd };
+
+	if (!epoll_ctl(loop->epoll_fd, operation, fd, &event))
+		return 0;
+	complain("waiting for events: %s", strerror(errno));
+	return -1;
+}
+
+static int bells(const struct loop *loop)
+{
+	return ivshmem_fd(loop->seg->at.ivs);
+}
+
+static void rest(struct loop *loop, bool resting)
+{
+	if (loop->resting == resting)
+		return;
+	loop->resting = resting;
+	watch(loop, EPOLL_CTL_MOD, bells(loop), resting ? 0 : EPOLLIN);
+}
+
+/* A peer that rings all the time does not make us look all the time. */
+static void count_round(struct loop *loop, bool useful)
+{
+	uint32_t now = loop->seg->now;
+
+	if (useful)
+		loop->useful++;
+	else if (loop->rung)
+		loop->vain++;
+	loop->rung = false;
+	if (loop->vain > VAIN_MAX && loop->vain / VAIN_SHARE > loop->useful)
+		rest(loop, true);
+	if (now - loop->window_at < WINDOW_MS)
+		return;
+	loop->window_at = now;
+	loop->useful = 0;
+	loop->vain = 0;
+	rest(loop, false);
+}
+
+static bool past(uint32_t now, uint32_t time)
+{
+	return (int32_t)(now - time) >= 0;
+}
+
+/* What is due by the clock; -1 if the TAP device is gone. */
+static int keep_time(struct loop *loop)
+{
+	struct segment *seg = loop->seg;
+	uint32_t now = segment_clock(seg);
+	int changed;
+
+	if (past(now, loop->look_at)) {
+		changed = tap_look(&seg->tap);
+		if (changed < 0)
+			return -1;
+		if (changed)
+			segment_restart(seg);
+		segment_look(seg);
+		loop->looked_at = now;
+		loop->look_at = now + IVPEER_BEAT_MS;
+		loop->step_at = now + segment_due_ms(seg);
+	} else if (past(now, loop->step_at)) {
+		segment_step(seg);
+		loop->step_at = now + segment_due_ms(seg);
+	}
+	return 0;
+}
+
+/* Looks whether anybody has rung, and why. */
+static void take_doorbells(struct loop *loop)
+{
+	struct ivshmem_event events[2];
+	uint32_t look_at;
+	int i, n;
+
+	n = ivshmem_wait(loop->seg->at.ivs, events, 2, 0);
+	if (n <= 0)
+		return;
+	loop->rung = true;
+	loop->step_at = loop->seg->now;
+	for (i = 0; i < n; i++) {
+		look_at = loop->looked_at + LOOK_REST_MS;
+		if (!events[i].vector && past(loop->look_at, look_at))
+			loop->look_at = look_at;
+	}
+}
+
+static int sleep_ms(const struct loop *loop)
+{
+	uint32_t now = loop->seg->now, until = loop->step_at;
+	int ms;
+
+	if (past(until, loop->look_at))
+		until = loop->look_at;
+	ms = past(now, until) ? 0 : (int)(until - now);
+	if ((loop->resting || !segment_wakes(loop->seg)) && ms > NAP_MS)
+		ms = NAP_MS;
+	return ms;
+}
+
+static int wait_for_events(struct loop *loop)
+{
+	struct segment *seg = loop->seg;
+	struct epoll_event events[2];
+	int i, n;
+
+	if (loop->writable != seg->blocked) {
+		loop->writable = seg->blocked;
+		watch(loop, EPOLL_CTL_MOD, seg->tap.fd, seg->blocked ?
+		      EPOLLIN | EPOLLOUT : EPOLLIN);
+	}
+	n = epoll_wait(loop->epoll_fd, events, 2, sleep_ms(loop));
+	if (n < 0 && errno != EINTR) {
+		complain("waiting for events: %s", strerror(errno));
+		return -1;
+	}
+	segment_clock(seg);
+	for (i = 0; i < n; i++)
+		if (events[i].data.fd == bells(loop))
+			take_doorbells(loop);
+	return 0;
+}
+
+/* Whether to look once more before going to sleep; longer where that pays. */
+static bool look_again(struct loop *loop, bool useful)
+{
+	uint64_t now, least = loop->most_ns / SPIN_SHARE;
+
+	if (!loop->most_ns)
+		return useful;
+	if (useful) {
+		if (loop->spinning && loop->spin_ns < loop->most_ns)
+			loop->spin_ns *= 2;
+		loop->spinning = false;
+		return true;
+	}
+	now = now_ns();
+	if (!loop->spinning) {
+		loop->spinning = true;
+		loop->busy_at = now;
+	}
+	if (now - loop->busy_at < loop->spin_ns)
+		return true;
+	loop->spinning = false;
+	if (loop->spin_ns / 2 > least)
+		loop->spin_ns /= 2;
+	return false;
+}
+
+/* Return: whether something was done, or -1 if the TAP device is gone. */
+static int do_round(struct loop *loop)
+{
+	struct segment *seg = loop->seg;
+	unsigned int received;
+	int sent;
+
+	if (keep_time(loop))
+		return -1;
+	received = segment_receive(seg);
+	sent = segment_send(seg);
+	segment_flush(seg);
+	if (sent < 0)
+		return -1;
+	count_round(loop, received || sent);
+	return received || sent;
+}
+
+static enum exit_code run(struct loop *loop, bool json)
+{
+	struct segment *seg = loop->seg;
+	int ret;
+
+	while (!interrupted) {
+		if (report_wanted) {
+			report_wanted = 0;
+			segment_report(seg, json);
+		}
+		ret = do_round(loop);
+		if (ret < 0) {
+			complain("%s: the TAP device was deleted",
+				 seg->tap.name);
+			return EXIT_FAILED;
+		}
+		if (look_again(loop, ret))
+			continue;
+		if (!seg->blocked && segment_arm(seg))
+			continue;
+		if (wait_for_events(loop))
+			return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+static enum exit_code run_loop(struct segment *seg, const struct wish *wish)
+{
+	struct loop loop = {
+		.seg = seg,
+		.most_ns = wish->busy_us * 1000ULL,
+		.spin_ns = wish->busy_us * 1000ULL,
+	};
+	enum exit_code ret = EXIT_FAILED;
+	int fd;
+
+	loop.look_at = segment_clock(seg);
+	loop.step_at = loop.look_at;
+	loop.looked_at = loop.look_at;
+	loop.window_at = loop.look_at;
+	fd = epoll_create1(EPOLL_CLOEXEC);
+	if (fd < 0) {
+		complain("waiting for events: %s", strerror(errno));
+		return ret;
+	}
+	loop.epoll_fd = fd;
+	tap_carrier(&seg->tap, false);
+	if (!watch(&loop, EPOLL_CTL_ADD, seg->tap.fd, EPOLLIN) &&
+	    !watch(&loop, EPOLL_CTL_ADD, bells(&loop), EPOLLIN)) {
+		segment_report(seg, wish->json);
+		sd_notify(0, "READY=1");
+		ret = run(&loop, wish->json);
+		sd_notify(0, "STOPPING=1");
+	}
+	close(fd);
+	return ret;
+}
+
+static enum exit_code connect_tap(const struct wish *wish)
+{
+	enum exit_code ret = EXIT_FAILED;
+	struct segment *seg;
+
+	catch_signals();
+	seg = calloc(1, sizeof(*seg));
+	if (!seg) {
+		complain("%s", strerror(ENOMEM));
+		return EXIT_FAILED;
+	}
+	seg->wanted = wish->section;
+	seg->name = wish->name;
+	if (!tap_open(&seg->tap, wish->tap, wish->has_mac ? wish->mac : NULL)) {
+		if (!segment_open(seg, wish->address)) {
+			ret = run_loop(seg, wish);
+			segment_close(seg);
+			if (wish->json)
+				segment_report(seg, true);
+		}
+		tap_close(&seg->tap);
+	}
+	free(seg);
+	return ret;
+}
+
+/* An address that one interface can have: no group's, and not 0. */
+static bool parse_mac(const char *text, uint8_t mac[FRAME_ADDRESS])
+{
+	char digits[3] = "";
+	int i;
+
+	for (i = 0; i < FRAME_ADDRESS; i++, text += 3) {
+		if (!isxdigit((unsigned char)text[0]) ||
+		    !isxdigit((unsigned char)text[1]) ||
+		    text[2] != (i < FRAME_ADDRESS - 1 ? ':' : 0))
+			return false;
+		memcpy(digits, text, 2);
+		mac[i] = (uint8_t)strtoul(digits, NULL, 16);
+	}
+	return !frame_is_group(mac) && frame_key(mac);
+}
+
+static bool take_option(struct wish *wish, int option, const char *text)
+{
+	uint64_t number;
+
+	switch (option) {
+	case OPTION_JSON:
+		return wish->json = true;
+	case OPTION_SECTION:
+		wish->section = text;
+		return *text;
+	case OPTION_TAP:
+		wish->tap = text;
+		return *text && strlen(text) < sizeof(((struct tap_device *)0)->name);
+	case OPTION_NAME:
+		wish->name = text;
+		return *text;
+	case OPTION_ADDRESS:
+		wish->has_mac = parse_mac(text, wish->mac);
+		return wish->has_mac;
+	default:
+		if (!parse_number(text, BUSY_POLL_MAX_US, &number))
+			return false;
+		wish->busy_us = (unsigned int)number;
+		return true;
+	}
+}
+
+static enum exit_code run_tap(int argc, char **argv)
+{
+	static const struct option options[] = {
+		COMMON_OPTIONS,
+		{ "section", required_argument, NULL, OPTION_SECTION },
+		{ "tap", required_argument, NULL, OPTION_TAP },
+		{ "address", required_argument, NULL, OPTION_ADDRESS },
+		{ "name", required_argument, NULL, OPTION_NAME },
+		{ "busy-poll", required_argument, NULL, OPTION_BUSY_POLL },
+		{ 0 }
+	};
+	struct wish wish = { .tap = "tap%d", .busy_us = BUSY_POLL_US };
+	int option, index;
+
+	while ((option = getopt_long(argc, argv, "", options, &index)) != -1) {
+		if (option == OPTION_HELP)
+			return show_help(&command_tap);
+		if (option == '?')
+			return misused(&command_tap, NULL);
+		if (!take_option(&wish, option, optarg))
+			return misused(&command_tap, "--%s %s: malformed or "
+				       "out of range", options[index].name,
+				       optarg);
+	}
+	if (argc - optind > 1)
+		return misused(&command_tap, "%s: one device at a time",
+			       argv[optind + 1]);
+	wish.address = argv[optind];
+	if (wish.address && !is_address(wish.address))
+		return misused(&command_tap, "%s: neither a device nor "
+			       "unix:/path/of/a/link.sock", wish.address);
+	return connect_tap(&wish);
+}
+
+const struct command command_tap = {
+	.name = "tap",
+	.arguments = "[DEVICE] [OPTIONS]",
+	.summary = "Connect an Ethernet segment to a TAP device of the host.",
+	.help =
+		"  DEVICE               unix:/path/of/a/link.sock\n"
+		"  --section NAME       section of type net (the only one)\n"
+		"  --tap NAME           TAP device; made if there is none (tap%d)\n"
+		"  --address MAC        Ethernet address of the TAP device (as it is)\n"
+		"  --name NAME          own name for others (the host's)\n"
+		"  --busy-poll US       look so long before going to sleep (10)\n"
+		"  --json               print counters as JSON, a line each time\n"
+		HELP_OPTION_HELP
+		"\n"
+		"Runs until Ctrl-C; SIGUSR1 prints counters.  Only root may make a TAP device;\n"
+		"for others it is prepared: ip tuntap add tap0 mode tap user USER.\n",
+	.run = run_tap,
+};
