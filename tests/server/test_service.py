@@ -11,10 +11,15 @@ from .conftest import ROOT
 
 PROGRAM = ROOT / 'build/meson/server/ivshmemd'
 TOOL = ROOT / 'build/meson/tools/ivshmem/ivshmem'
+LIBRARY = ROOT / 'build/meson/lib/libivshmem.so.0'
 
 CONFIGURATION = '''
 [link lab]
 peers = 3
+[link segment]
+peers = 3
+size = 16M
+layout = net=lan
 [link kept]
 memory = file:/var/lib/ivshmem/kept
 size = 64K
@@ -29,9 +34,14 @@ cd /etc/systemd/system
 rm -rf ./*.wants /lib/systemd/system/*.target.wants
 # The sandbox hides some folders, and ours may be one of them.
 install {PROGRAM} /usr/local/sbin/ivshmemd
+install {TOOL} /usr/local/bin/ivshmem
+install {LIBRARY} /usr/local/lib/
+ldconfig
 sed 's|@sbindir@|/usr/local/sbin|' \\
     {ROOT}/packaging/systemd/ivshmemd.service.in >ivshmemd.service
 cp {ROOT}/packaging/systemd/ivshmemd@.socket .
+sed 's|@bindir@|/usr/local/bin|' \\
+    {ROOT}/packaging/systemd/ivshmem-tap@.service.in >ivshmem-tap@.service
 cat >lab.target <<END
 [Unit]
 DefaultDependencies=no
@@ -112,6 +122,7 @@ def test_service(container):
     assert files.splitlines() == [
         '/run/ivshmem/kept.sock 660 ivshmem ivshmem',
         '/run/ivshmem/lab.sock 660 ivshmem ivshmem',
+        '/run/ivshmem/segment.sock 660 ivshmem ivshmem',
         '/var/lib/ivshmem/kept 600 ivshmem ivshmem']
 
     warnings, everything = container.run('''
@@ -133,13 +144,42 @@ def test_socket_unit(container):
     assert 'own id   0' in container.join('lab')
     after = container.run('systemctl is-active ivshmemd; ls /run/ivshmem')
     assert after.split() == ['active', 'kept.sock', 'kept.sock.lock',
-                             'lab.sock']
+                             'lab.sock', 'segment.sock',
+                             'segment.sock.lock']
 
     container.run('systemctl kill --signal=KILL ivshmemd')
     assert 'own id   0' in container.join('lab')
     assert container.show('NRestarts') == {'NRestarts': '1'}
     assert 'own id   0' in container.join('kept')
     container.run('systemctl stop ivshmemd@lab.socket ivshmemd')
+
+
+def test_tap_unit(container):
+    """It makes the TAP device, works it without privileges, and leaves it there."""
+    # The mode is udev's work, which does not run.
+    container.vm.run('modprobe tun && chmod 666 /dev/net/tun')
+    status = container.run('''
+        systemctl start ivshmem-tap@segment || {
+            journalctl -q -o cat -u ivshmem-tap@segment; exit 1; }
+        cat /proc/$(systemctl show -P MainPID ivshmem-tap@segment)/status
+        ip link set segment up''')
+    fields = dict(line.split(':\t', 1) for line in status.splitlines() if ':\t' in line)
+    assert set(fields['Uid'].split()) == {container.run('id -u ivshmem').strip()} != {'0'}
+    assert fields['CapEff'] == fields['CapBnd'] == '0' * 16
+    assert (fields['NoNewPrivs'], fields['Seccomp']) == ('1', '2')
+
+    # A second one, by hand, is the peer that plugs the cable in.
+    container.run('''ivshmem tap unix:/run/ivshmem/segment.sock --tap other \\
+        >/dev/null 2>&1 & echo $! >/run/other''')
+    container.wait_for('ip link set other up && grep -qx 1 /sys/class/net/segment/carrier '
+                       '/sys/class/net/other/carrier')
+    container.run('''systemctl kill --signal=KILL ivshmem-tap@segment
+        kill $(cat /run/other)''')
+    container.wait_for('systemctl is-active ivshmem-tap@segment')
+    assert container.run('systemctl show -P NRestarts ivshmem-tap@segment') == '1\n'
+    container.run('''systemctl stop ivshmem-tap@segment ivshmemd
+        ip link delete segment''')
+    assert 'error' not in container.run('journalctl -q -o cat -u ivshmem-tap@segment -p err')
 
 
 def test_mistake_in_the_configuration(container):
