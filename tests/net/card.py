@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A network card in a guest, and what the tests do with it."""
+
+import hashlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+from lab import VM, Process, Server, ivshmem_doorbell
+from lab.paths import MODULES
+
+VECTORS = 4
+SUBNET = "10.88.0"
+SUBNET6 = "fd88::"
+FUNCTIONS = "/sys/bus/auxiliary/devices"
+BOUND = 180
+
+# Sends frames of its own: INTERFACE TARGET, then HEX*COUNT each; no faster than taken.
+SEND = """
+import socket, sys
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind((sys.argv[1], 0))
+for word in sys.argv[2:]:
+    frame, _, count = word.partition("*")
+    for _ in range(int(count or 1)):
+        raw.send(bytes.fromhex(frame))
+"""
+
+
+def module(vm: VM) -> Path:
+    """The driver of the card, built for the guest's kernel."""
+    return MODULES / vm.kernel.release / "drivers/net/ivshmem_net.ko"
+
+
+def device(server: Server, vectors: int = VECTORS) -> list[str]:
+    """The arguments of a device on a link."""
+    return ivshmem_doorbell(server, vectors, addr="0x10")
+
+
+class Card:
+    """The interface of a guest on the segment; its addresses end with @number."""
+
+    def __init__(self, vm: VM, number: int) -> None:
+        self.vm = vm
+        self.number = number
+        self.address = f"{SUBNET}.{number}"
+        self.address6 = f"{SUBNET6}{number}"
+        self.name = ""
+
+    def load(self) -> "Card":
+        """Load both drivers and set the interface up."""
+        self.vm.load_driver()
+        self.insert()
+        return self
+
+    def insert(self) -> None:
+        """Load the card's driver and set the interface up."""
+        self.vm.run(f"insmod {module(self.vm)}")
+        self.find()
+        self.configure()
+
+    def find(self) -> str:
+        """The interface's name, once it is there."""
+        self.name = self.vm.wait_for(
+            f"ls {FUNCTIONS}/ivshmem.net.0/net | grep .").stdout.strip()
+        return self.name
+
+    def configure(self) -> None:
+        """Addresses and up; again, whatever is there already."""
+        self.vm.run(f"""
+            ip address replace {self.address}/24 dev {self.name}
+            ip link set {self.name} up
+            ip address replace {self.address6}/64 dev {self.name} nodad""")
+
+    # What it says
+
+    @property
+    def mac(self) -> str:
+        """Its Ethernet address."""
+        return self.vm.run(f"cat /sys/class/net/{self.name}/address").stdout.strip()
+
+    @property
+    def mac_bytes(self) -> bytes:
+        """Likewise."""
+        return bytes.fromhex(self.mac.replace(":", ""))
+
+    @property
+    def slot(self) -> int:
+        """Its place in the directory."""
+        return int(self.vm.run("cat /sys/class/ivshmem/ivshmem0/peer_id").stdout)
+
+    @property
+    def index(self) -> int:
+        """The number of the interface: another one when it was lost and made again."""
+        return int(self.vm.run(f"cat /sys/class/net/{self.name}/ifindex").stdout)
+
+    def link(self) -> dict[str, Any]:
+        """What ip knows of the interface."""
+        return json.loads(self.vm.run(
+            f"ip -json -details -statistics link show {self.name}").stdout)[0]
+
+    def statistics(self) -> dict[str, int]:
+        """The standard ones."""
+        lines = self.vm.run(f"cd /sys/class/net/{self.name}/statistics && grep . *").stdout
+        return {name: int(value) for name, value in
+                (line.split(":") for line in lines.splitlines())}
+
+    def counters(self) -> dict[str, int]:
+        """What ethtool -S says."""
+        lines = self.vm.run(f"ethtool -S {self.name}").stdout
+        return {name: int(value) for name, value in
+                re.findall(r"^\s+(\S[^:\n]*): (\d+)$", lines, re.M)}
+
+    def carrier(self) -> bool:
+        """Whether it has one."""
+        return self.vm.run(f"cat /sys/class/net/{self.name}/carrier").stdout.strip() == "1"
+
+    def wait_carrier(self, there: bool = True) -> None:
+        """Wait until it has a carrier, or none."""
+        self.vm.wait_for(f"[ \"$(cat /sys/class/net/{self.name}/carrier)\" = {int(there)} ]")
+
+    # What is done with it
+
+    def ip(self, words: str) -> None:
+        """ip link set dev NAME WORDS."""
+        self.vm.run(f"ip link set dev {self.name} {words}")
+
+    def refused(self, command: str) -> str:
+        """What a command says that has to fail."""
+        result = self.vm.run(command, check=False)
+        assert result.returncode, f"{command}: was accepted"
+        return result.stderr + result.stdout
+
+    def ethtool(self, option: str, words: str = "") -> str:
+        """ethtool OPTION NAME WORDS."""
+        return self.vm.run(f"ethtool {option} {self.name} {words}").stdout
+
+    def features(self) -> dict[str, bool]:
+        """ethtool -k."""
+        return {name: value.startswith("on") for name, value in
+                re.findall(r"^\s*([\w-]+): (\w+)", self.ethtool("-k"), re.M)}
+
+    def reach(self, address: str, count: int = 1, timeout: float = 60) -> None:
+        """Ping until an answer comes, then @count times without a loss."""
+        self.vm.wait_for(f"ping -n -c 1 -W 1 {address}", timeout)
+        if count > 1:
+            self.ping(address, f"-c {count} -i 0.05")
+
+    def ping(self, address: str, words: str = "-c 3 -i 0.05") -> str:
+        """Ping without a loss."""
+        said = self.vm.run(f"ping -n -W 10 {words} {address}", timeout=BOUND).stdout
+        assert " 0% packet loss" in said, said
+        return said
+
+    def send(self, *frames: str) -> None:
+        """Send frames, in hexadecimal, "*" and a count behind them if there are more."""
+        self.vm.run(["/usr/bin/python3", "-c", SEND, self.name, *frames], timeout=BOUND)
+
+
+def listening(vm: VM, port: int) -> None:
+    """Wait until a program listens on a TCP port."""
+    vm.wait_for(f"ss -Hltn 'sport = {port}' | grep -q .")
+
+
+class Stream:
+    """iperf3 from one card to another; result() waits for its end."""
+
+    def __init__(self, source: Card, target: Card, words: str = "-t 1", port: int = 5201,
+                 address: str = "") -> None:
+        self.server: Process = target.vm.spawn(
+            f"exec iperf3 --server --one-off --port {port}")
+        listening(target.vm, port)
+        self.client: Process = source.vm.spawn(
+            f"exec iperf3 --json --port {port} --client {address or target.address} {words}")
+
+    def running(self) -> bool:
+        """Whether the client still sends."""
+        return self.client.poll() is None
+
+    def result(self, timeout: float = BOUND) -> dict[str, Any]:
+        """What the client printed, which has to succeed."""
+        result = self.client.wait(timeout)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert self.server.wait(timeout).returncode == 0, self.server.stderr
+        return json.loads(result.stdout)
+
+    def stop(self) -> None:
+        """End both at once."""
+        for process in (self.client, self.server):
+            process.kill()
+
+
+def transfer(source: Card, target: Card, size: int, address: str = "",
+             port: int = 7000) -> None:
+    """Copy @size random bytes over TCP; both ends have the same checksum."""
+    to = address or target.address
+    family = "6" if ":" in to else "4"
+    source.vm.run(f"head -c {size} /dev/urandom > /run/sent")
+    receiver = target.vm.spawn(
+        f"exec socat -u TCP{family}-LISTEN:{port},reuseaddr OPEN:/run/arrived,creat,trunc")
+    listening(target.vm, port)
+    where = f"[{to}]" if family == "6" else to
+    source.vm.run(f"socat -u OPEN:/run/sent TCP{family}:{where}:{port}", timeout=BOUND)
+    result = receiver.wait(BOUND)
+    assert result.returncode == 0, result.stderr
+    assert digest(target.vm, "/run/arrived") == digest(source.vm, "/run/sent")
+    target.vm.run(f"[ $(stat -c %s /run/arrived) = {size} ] && rm /run/arrived")
+
+
+def digest(vm: VM, path: str) -> str:
+    """The checksum of a file."""
+    found = vm.run(f"sha256sum {shlex.quote(path)}", timeout=BOUND).stdout.split()[0]
+    assert len(found) == 2 * hashlib.sha256().digest_size
+    return found
+
+
+class Capture:
+    """tcpdump on an interface of a guest, until what it waits for has come."""
+
+    def __init__(self, card: Card, expression: str, interface: str = "", count: int = 0) -> None:
+        self.vm = card.vm
+        interface = interface or card.name
+        self.path = card.vm.share / f"{card.number}-{interface}.pcap"
+        words = f"-c {count}" if count else ""
+        self.process = self.vm.spawn(
+            f"exec tcpdump -Z root -i {interface} -U -n {words} -w /mnt/share/{self.path.name} "
+            f"{shlex.quote(expression)} 2>/run/tcpdump-{interface}")
+        self.vm.wait_for(f"grep -q 'listening on' /run/tcpdump-{interface}")
+
+    def stop(self) -> "Capture":
+        """End it; all that came before is in the file."""
+        if self.process.poll() is None:
+            self.vm.run(f"kill -INT {self.process.pid}")
+        self.process.wait()
+        return self
+
+    def wait(self) -> "Capture":
+        """Wait until it has as many as it wants."""
+        self.process.wait(BOUND)
+        return self
+
+    def lines(self, words: str = "-e") -> list[str]:
+        """The frames as tcpdump prints them, one a line."""
+        said = self.vm.run(f"tcpdump -n {words} -r /mnt/share/{self.path.name} 2>/dev/null",
+                           timeout=BOUND).stdout
+        return re.sub(r"\n\s+", " ", said).splitlines()
