@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""XDP programs in the driver itself: tests/net/xdp_programs.c has them."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .card import Stream, transfer
+
+SOURCE = Path(__file__).with_name("xdp_programs.c")
+MIB = 1 << 20
+
+# Sends to ADDRESS, PORT what must come back from there: bytes of each SIZE.
+ECHO = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect((sys.argv[1], int(sys.argv[2])))
+sock.settimeout(1)
+for number, size in enumerate(map(int, sys.argv[3:])):
+    data = bytes((number + at) % 251 for at in range(size))
+    for _ in range(20):
+        sock.send(data)
+        try:
+            found = sock.recv(1 << 16)
+        except TimeoutError:
+            continue
+        assert found == data, (size, len(found))
+        break
+    else:
+        sys.exit(f"{size}: nothing came back")
+"""
+
+# Counts what comes to PORT until "end" comes there.
+COUNT = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("", int(sys.argv[1])))
+open("/run/counts", "w").close()
+count = 0
+while sock.recv(100) != b"end":
+    count += 1
+print(count)
+"""
+
+
+def build(vm, target=0):
+    """Compile the programs; the object as the guest sees it."""
+    # Another name for each content: the guest's cache need not notice a change.
+    path = vm.share / f"xdp-{target}.o"
+    subprocess.run(["clang", "-O2", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu",
+                    f"-DTARGET={target}", "-c", SOURCE, "-o", path], check=True)
+    return f"/mnt/share/{path.name}"
+
+
+def attach(card, program, path=""):
+    """Attach a program in the driver."""
+    path = path or build(card.vm)
+    card.ip(f"xdpdrv obj {path} program xdp_{program}")
+    assert "prog" in card.vm.run(f"ip -details link show {card.name}").stdout
+    card.wait_carrier()
+
+
+def detach(card):
+    """Let it go."""
+    card.ip("xdpdrv off")
+
+
+@pytest.fixture(autouse=True)
+def restored(trio):
+    """No program, and the usual MTU."""
+    yield
+    for card in trio:
+        detach(card)
+        card.ip("mtu 1500")
+        card.configure()
+        card.wait_carrier()
+
+
+def echo(card, address, sizes="1 18 19 100 999 1472"):
+    """Whatever goes to the port of the programs comes back."""
+    card.vm.run(["/usr/bin/python3", "-c", ECHO, address, "7", *sizes.split()], timeout=150)
+
+
+def test_pass(trio):
+    """Traffic as without, both ways, of all kinds."""
+    a, b, c = trio
+    attach(b, "pass")
+    a.reach(b.address, 3)
+    transfer(a, b, 4 * MIB)
+    transfer(b, a, 4 * MIB)
+    b.reach(c.address6)
+    transfer(b, c, MIB, c.address6)
+    assert Stream(a, b, "-u -t 1 -b 2M -l 1000").result()["end"]["sum"]["packets"] > 10
+
+
+@pytest.mark.parametrize("program", ["drop", "abort", "unknown"])
+def test_drop(trio, program):
+    """What is to be dropped does not arrive, and all else does."""
+    a, b, _ = trio
+    attach(b, program)
+    a.reach(b.address)
+    before = b.counters()
+    ports = {}
+    for port in (7, 8):
+        b.vm.run("rm -f /run/counts")
+        ports[port] = b.vm.spawn(["/usr/bin/python3", "-c", COUNT, str(port)])
+        b.vm.wait_for("[ -e /run/counts ]")
+    a.vm.run(f"for n in $(seq 20); do echo -n $n > /dev/udp/{b.address}/7; "
+             f"echo -n $n > /dev/udp/{b.address}/8; done")
+    a.vm.run(f"echo -n end > /dev/udp/{b.address}/8")
+    assert ports[8].wait().stdout == "20\n"
+    grown = {name: value - before[name] for name, value in b.counters().items()
+             if "xdp" in name and value > before[name]}
+    assert sum(grown.values()) >= 20, grown
+    detach(b)
+    a.reach(b.address)
+    a.vm.run(f"echo -n end > /dev/udp/{b.address}/7")
+    assert ports[7].wait().stdout == "0\n"
+    # Nothing of what was dropped is left behind.
+    transfer(a, b, MIB)
+
+
+@pytest.mark.parametrize("program", ["tx", "back", "moved"])
+def test_turned(trio, program):
+    """Frames go back before the stack sees them: sent by the driver, or redirected."""
+    a, b, _ = trio
+    attach(b, program)
+    a.reach(b.address)
+    echo(a, b.address)
+    transfer(a, b, MIB)
+    # Several at once
+    before = b.statistics()["tx_packets"]
+    a.vm.run(f"for n in $(seq 100); do echo -n $n > /dev/udp/{b.address}/7; done")
+    b.vm.wait_for(f"[ $(cat /sys/class/net/{b.name}/statistics/tx_packets) -ge "
+                  f"{before + 100} ]")
+
+
+def test_redirect_to_another_interface(trio):
+    """From our card to a pair of virtual ones, and from such a pair to our card."""
+    a, b, _ = trio
+    path = build(b.vm)
+    b.vm.run(f"""
+        modprobe veth && ip netns add inner &&
+        ip link add outside type veth peer name inside netns inner &&
+        ip -n inner link set inside address {b.mac} &&
+        ip -n inner address add {b.address}/24 dev inside &&
+        ip -n inner link set inside xdpdrv obj {path} program xdp_tx &&
+        ip link set outside up && ip -n inner link set inside up""")
+    outside = b.vm.run("cat /sys/class/net/outside/ifindex").stdout.strip()
+    attach(b, "away", build(b.vm, int(outside)))
+    # What the inner one turns comes out of the outer one, and goes back to us.
+    back = b.vm.run(f"cat /sys/class/net/{b.name}/ifindex").stdout.strip()
+    b.vm.run(f"""
+        tc qdisc add dev outside clsact &&
+        tc filter add dev outside ingress matchall action mirred egress redirect dev {b.name}
+        """)
+    assert back != outside
+    a.reach(b.address)
+    echo(a, b.address, "1 100 1400")
+    b.vm.run("ip netns del inner")
+
+
+def test_mtu_that_does_not_fit(trio):
+    """Refused with a reason, whichever comes first."""
+    _, b, _ = trio
+    path = build(b.vm)
+    b.ip("mtu 9000")
+    said = b.refused(f"ip link set dev {b.name} xdpdrv obj {path} program xdp_pass")
+    assert "mtu" in said.lower(), said
+    assert "xdp" not in b.link() or not b.link()["xdp"].get("mode")
+    b.ip("mtu 1500")
+    attach(b, "pass")
+    said = b.refused(f"ip link set dev {b.name} mtu 9000")
+    assert b.link()["mtu"] == 1500
+    b.ip("mtu 3000")
+
+
+def test_attached_and_detached_under_traffic(trio):
+    """Again and again, while a stream runs, which outlives it."""
+    a, b, _ = trio
+    path = build(b.vm)
+    index = b.index
+    stream = Stream(a, b, "-t 5")
+    rounds = 0
+    while stream.running():
+        attach(b, "tx" if rounds % 2 else "pass", path)
+        before = b.statistics()["rx_packets"]
+        b.vm.wait_for(f"[ $(cat /sys/class/net/{b.name}/statistics/rx_packets) -gt {before} ]")
+        detach(b)
+        rounds += 1
+    assert rounds > 1
+    assert stream.result()["end"]["sum_received"]["bytes"] > MIB
+    assert b.index == index
+    transfer(a, b, MIB)
+
+
+def test_replaced_and_kept_over_down_and_up(trio):
+    """Another program takes the place of one; it is still there after a pause."""
+    a, b, _ = trio
+    attach(b, "drop")
+    b.vm.run(f"ip -force link set dev {b.name} xdpdrv obj {build(b.vm)} program xdp_tx")
+    b.vm.run(f"ip link set {b.name} down && ip link set {b.name} up")
+    b.wait_carrier()
+    a.reach(b.address)
+    echo(a, b.address, "100")
