@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import VM, Process, Server, ivshmem_doorbell
+from lab.agent import poll_until
 from lab.paths import MODULES
 
 VECTORS = 4
@@ -190,6 +191,38 @@ class Stream:
         """End both at once."""
         for process in (self.client, self.server):
             process.kill()
+
+
+class Witness:
+    """A stream between two cards that has to go on, whatever others do."""
+
+    def __init__(self, source: Card, target: Card, words: str = "-b 20M") -> None:
+        self.source = source
+        self.stream = Stream(source, target, f"-t 100000 {words}", port=5290)
+        self.first = self._connections()
+
+    def _connections(self) -> dict[str, int]:
+        """Own port of each connection -> bytes that were acknowledged."""
+        said = self.source.vm.run("ss -tinHO dport = :5290").stdout
+        return {port: int(acked) for port, acked in
+                re.findall(r":(\d+) +\S+:5290 .*?bytes_acked:(\d+)", said)}
+
+    def goes_on(self, timeout: float = BOUND, amount: int = 300_000) -> None:
+        """Wait until so many more bytes have got through, on the same connection."""
+        before = self._connections()
+
+        def grown() -> bool:
+            now = self._connections()
+            assert self.stream.running(), self.stream.client.stdout + self.stream.client.stderr
+            assert set(now) >= set(self.first), "a connection broke"
+            return any(now[port] >= before.get(port, 0) + amount for port in now)
+
+        poll_until(grown, timeout, "traffic between the others")
+
+    def stop(self) -> None:
+        """End it, which still runs."""
+        assert self.stream.running(), self.stream.client.stdout + self.stream.client.stderr
+        self.stream.stop()
 
 
 def transfer(source: Card, target: Card, size: int, address: str = "",

@@ -1,0 +1,535 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Peers that lie: it costs their own link, and nothing else.
+
+While each of them lies, a stream between two honest machines goes on.
+"""
+
+import random
+import time
+
+import pytest
+
+from tests.vm.peer import Flood
+
+from .card import VECTORS, Capture, Card, Witness, device
+from .frames import (ARP, BROADCAST, DATA_VALID, ETHERNET, GSO_ECN, GSO_TCPV4, GSO_TCPV6,
+                     GSO_UDP, GSO_UDP_L4, IPV4, NEEDS_CSUM, TCP, Header, arp, ethernet, ipv4,
+                     tcp, udp)
+from .peer import CSUM, FRAME, HELLO, NetPeer, hello
+from .wire import ALIGN, HEADER, PAD, UP, Over, total, wait_until
+
+QUEUES = 2
+PEERS = 16
+# A link rests twice as long after each fault: nobody is caught more often than that
+PATIENCE = 3
+MAC = bytes.fromhex("0e4956000099")
+
+
+@pytest.fixture(scope="module")
+def server(module_servers):
+    """A segment for sixteen, with rings of 512 KiB."""
+    return module_servers(size="256M", vectors=VECTORS, peers=PEERS,
+                          layout=f"net=lan:250M:queues={QUEUES}")
+
+
+@pytest.fixture(scope="module")
+def honest(module_vms, server):
+    """Two machines that keep the rules."""
+    machines = [module_vms(name, start=False, devices=[device(server)]) for name in "ab"]
+    module_vms.start(*machines)
+    a, b = [Card(vm, number).load() for number, vm in enumerate(machines, 1)]
+    a.reach(b.address)
+    return a, b
+
+
+@pytest.fixture(scope="module")
+def witness(honest):
+    """The stream between them."""
+    running = Witness(*honest)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def unharmed(witness):
+    """It goes on before and after each lie."""
+    witness.goes_on(amount=1)
+    yield
+    witness.goes_on()
+
+
+class Liars:
+    """Hands out peers; one that was caught too often keeps its slot and does nothing."""
+
+    def __init__(self, server, victim):
+        self.server = server
+        self.victim = victim
+        self.made = []
+        self.caught = PATIENCE
+
+    def get(self):
+        """One with a good link to the victim."""
+        if self.caught >= PATIENCE:
+            if self.made:
+                self.made[-1].park()
+            self.made.append(NetPeer(self.server.socket, VECTORS, "10.88.0.99",
+                                     mac=MAC, queues=QUEUES).start())
+            self.caught = 0
+        liar = self.made[-1]
+        liar.wait_ready(self.victim.slot)
+        return liar
+
+
+@pytest.fixture(scope="module")
+def liars(server, honest):
+    """All of them."""
+    maker = Liars(server, honest[0])
+    yield maker
+    for liar in maker.made:
+        liar.__exit__()
+
+
+@pytest.fixture
+def liar(liars, honest):
+    """A process of the host with a link; afterwards it keeps the rules again."""
+    found = liars.get()
+    # A table of somebody's neighbours may have the one before.
+    honest[0].vm.run(f"ip neigh flush dev {honest[0].name}")
+    found.ping(honest[0].address)
+    yield found
+    found.wait_ready(liars.victim.slot, timeout=90)
+    found.ping(liars.victim.address)
+    found.received.clear()
+
+
+def slot_counters(card, slot):
+    """What the victim has counted of a peer."""
+    start = f"peer{slot}_"
+    return {name.removeprefix(start): value for name, value in card.counters().items()
+            if name.startswith(start)}
+
+
+def errors(card, slot):
+    """What it received from a peer and did not like."""
+    return sum(value for name, value in slot_counters(card, slot).items()
+               if name.startswith("rx_") and name not in ("rx_packets", "rx_bytes"))
+
+
+def to(card, kind, payload):
+    """A frame of the liar's to a card."""
+    return ethernet(card.mac_bytes, MAC, kind, payload)
+
+
+def segment(card, size=3000):
+    """TCP that an offload has to finish; where TCP begins is 34."""
+    return to(card, IPV4, tcp("10.88.0.99", card.address, (1, 2), bytes(size)))
+
+
+# Frames that are dropped and counted: name -> header and frame, of a card
+DROPPED = {
+    "nothing": lambda card: (b"", b""),
+    "less than a header": lambda card: (bytes(9), b""),
+    "no frame": lambda card: (Header().pack(), b""),
+    "13 bytes": lambda card: (Header().pack(), bytes(13)),
+    "longer than accepted": lambda card: (Header().pack(), to(card, IPV4, bytes(100000))),
+    "unknown type of segments": lambda card: (
+        Header(NEEDS_CSUM, 2, 54, 1400, 34, 16).pack(), segment(card)),
+    "unknown flag of type": lambda card: (
+        Header(NEEDS_CSUM, 0x41, 54, 1400, 34, 16).pack(), segment(card)),
+    "fragments of UDP, which nobody accepts": lambda card: (
+        Header(NEEDS_CSUM, GSO_UDP, 42, 1400, 34, 6).pack(), segment(card)),
+    "segments of no size": lambda card: (
+        Header(NEEDS_CSUM, GSO_TCPV4, 54, 0, 34, 16).pack(), segment(card)),
+    "segments without a checksum to complete": lambda card: (
+        Header(0, GSO_TCPV4, 54, 1400, 0, 0).pack(), segment(card)),
+    "checksum begins behind the frame": lambda card: (
+        Header(NEEDS_CSUM, 0, 0, 0, 4000, 16).pack(), segment(card)),
+    "checksum begins at the last byte": lambda card: (
+        Header(NEEDS_CSUM, 0, 0, 0, 3053, 0).pack(), segment(card)),
+    "checksum lies behind the frame": lambda card: (
+        Header(NEEDS_CSUM, 0, 0, 0, 34, 65535).pack(), segment(card)),
+    "checksum wraps round": lambda card: (
+        Header(NEEDS_CSUM, 0, 0, 0, 65535, 65535).pack(), segment(card)),
+    "segments of TCP over IPv6 in IPv4": lambda card: (
+        Header(NEEDS_CSUM, GSO_TCPV6, 54, 1400, 34, 16).pack(), segment(card)),
+    "segments in ARP": lambda card: (
+        Header(NEEDS_CSUM, GSO_TCPV4, 54, 1400, 34, 16).pack(),
+        to(card, ARP, arp(1, MAC, "10.88.0.99", bytes(6), card.address) + bytes(1000))),
+}
+
+
+@pytest.mark.parametrize("lie", DROPPED)
+def test_frame_that_cannot_be(liar, honest, lie):
+    """Dropped, counted, and the session goes on."""
+    a, _ = honest
+    session, before = liar.links[a.slot].sessions, errors(a, liar.slot)
+    header, frame = DROPPED[lie](a)
+    wait_until(lambda: liar.send(a.slot, frame, header), "room")
+    liar.ping(a.address)
+    assert errors(a, liar.slot) == before + 1, slot_counters(a, liar.slot)
+    assert liar.links[a.slot].sessions == session
+
+
+def test_unknown_kinds_are_passed_over(liar, honest):
+    a, _ = honest
+    session, before = liar.links[a.slot].sessions, errors(a, liar.slot)
+    for kind in (0, 3, 4, 77, 0x80000000, PAD - 1):
+        for payload in (b"", b"x", bytes(5000)):
+            assert liar.send(a.slot, payload, b"", kind=kind)
+    liar.ping(a.address)
+    assert liar.links[a.slot].sessions == session
+    assert errors(a, liar.slot) == before
+
+
+def random_frame(rng, card):
+    """Something that is nearly right."""
+    data = rng.randbytes(rng.choice([0, 1, 7, 100, 1400, 1500, 9000, 60000]))
+    frame = bytearray(rng.choice([
+        lambda: segment(card, len(data)),
+        lambda: to(card, IPV4, udp("10.88.0.99", card.address, (1, 7), data[:60000], False)),
+        lambda: to(card, ARP, arp(rng.randrange(4), MAC, "10.88.0.99", bytes(6), card.address)),
+        lambda: to(card, 0x86dd, rng.randbytes(40) + data),
+        lambda: to(card, 0x8100, rng.randbytes(rng.randrange(30))),
+        lambda: to(card, rng.randrange(65536), data),
+        lambda: to(card, IPV4, ipv4("10.88.0.99", card.address, rng.choice([TCP, 17, 47]),
+                                    data))])())
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        frame[rng.randrange(12, min(len(frame), 60))] = rng.randrange(256)
+    return bytes(frame[:rng.choice([len(frame)] * 3 + [rng.randrange(1, 100)])])
+
+
+def random_header(rng, frame):
+    """Likewise."""
+    some = [0, 1, 8, 14, 20, 34, 50, 54, 1400, 1448, len(frame), len(frame) - 1,
+            max(len(frame) - 14, 0), 0x7fff, 0x8000, 0xffff]
+    return Header(rng.choice([0, NEEDS_CSUM, NEEDS_CSUM, DATA_VALID, 3, 255]),
+                  rng.choice([0, GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4, 2, 255,
+                              GSO_TCPV4 | GSO_ECN, GSO_TCPV6 | GSO_ECN, GSO_ECN]),
+                  *(rng.choice(some) % 65536 for _ in range(3)),
+                  rng.choice([0, 6, 16, 17, 1, 0xffff]))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_frames_at_random(liar, honest, seed):
+    """Headers and frames that do not belong together: dropped by somebody."""
+    rng = random.Random(seed)
+    a, _ = honest
+    session = liar.links[a.slot].sessions
+    for _ in range(700):
+        frame = random_frame(rng, a)
+        header = random_header(rng, frame)
+        queue = rng.randrange(QUEUES)
+        wait_until(lambda: liar.send(a.slot, frame, header, queue=queue), "room")
+    liar.ping(a.address)
+    assert liar.links[a.slot].sessions == session
+    assert not liar.failures
+
+
+# Hellos that end the session: what is sent first, as (queue, kind, payload)
+BAD_HELLOS = {
+    "frames too short": [(0, HELLO, hello(MAC, 0, 85, 1))],
+    "no length at all": [(0, HELLO, hello(MAC, 0, 0, 1))],
+    "no queues": [(0, HELLO, hello(MAC, 0, 1514, 0))],
+    "more queues than there are": [(0, HELLO, hello(MAC, 0, 1514, QUEUES + 1))],
+    "most queues": [(0, HELLO, hello(MAC, 0, 1514, 2 ** 32 - 1))],
+    "no address": [(0, HELLO, hello(bytes(6)))],
+    "a group's address": [(0, HELLO, hello(b"\x01\0\x5e\0\0\1"))],
+    "everybody's address": [(0, HELLO, hello(BROADCAST))],
+    "too short": [(0, HELLO, hello(MAC)[:31])],
+    "empty": [(0, HELLO, b"")],
+    "a frame first": [(0, FRAME, bytes(80)), (0, HELLO, hello(MAC))],
+    "another kind first": [(0, 77, bytes(80)), (0, HELLO, hello(MAC))],
+    "two": [(0, HELLO, hello(MAC)), (0, HELLO, hello(MAC))],
+    "on another queue, too": [(0, HELLO, hello(MAC)), (1, HELLO, hello(MAC))],
+}
+
+GOOD_HELLOS = {
+    "longer": hello(MAC) + bytes(4000),
+    "unknown features": hello(MAC, 0xffffffff),
+    "longest frames": hello(MAC, CSUM, 2 ** 32 - 1),
+    "shortest frames": hello(MAC, 0, 86),
+    "what is reserved": hello(MAC)[:18] + b"\xff" * 14,
+    "segments without checksums": hello(MAC, 30),
+}
+
+
+def caught(liar, card):
+    """How often a card has found fault with a peer."""
+    return slot_counters(card, liar.slot)["faults"]
+
+
+def wait_caught(liar, liars, card, before):
+    """Wait until it is noticed."""
+    wait_until(lambda: caught(liar, card) > before, f"a fault: {slot_counters(card, liar.slot)}")
+    liars.caught += 1
+
+
+def begin_anew(liar, slot, hellos):
+    """Another session, that begins with these."""
+    with liar.lock:
+        liar.hellos = hellos
+        liar.links[slot].end()
+
+
+@pytest.mark.parametrize("lie", BAD_HELLOS)
+def test_hello_that_cannot_be(liar, liars, honest, lie):
+    """Costs the session, each time; a right one is taken again."""
+    a, _ = honest
+    good, before = liar.hellos, caught(liar, a)
+    begin_anew(liar, a.slot, BAD_HELLOS[lie])
+    try:
+        wait_caught(liar, liars, a, before)
+    finally:
+        begin_anew(liar, a.slot, good)
+
+
+@pytest.mark.parametrize("what", GOOD_HELLOS)
+def test_hello_that_is_unusual(liar, honest, what):
+    """Taken, and nothing is sent that it does not accept."""
+    a, _ = honest
+    good, before = liar.hellos, caught(liar, a)
+    begin_anew(liar, a.slot, [(0, HELLO, GOOD_HELLOS[what])])
+    try:
+        liar.wait_ready(a.slot)
+        if what == "shortest frames":
+            wait_until(lambda: any(found.frame for found in liar.received), "a frame")
+            assert all(len(found.frame) <= 86 for found in liar.received
+                       if found.slot == a.slot)
+        else:
+            liar.ping(a.address)
+        if what == "segments without checksums":
+            assert not any(found.header.flags & NEEDS_CSUM or found.header.gso_type
+                           for found in liar.received)
+        assert caught(liar, a) == before
+    finally:
+        begin_anew(liar, a.slot, good)
+
+
+def store_prod(liar, slot, move):
+    """Publish an index that cannot be."""
+    ring = liar.links[slot].tx[0]
+    ring.words.store(ring.own, move(ring))
+    liar.kick(slot)
+
+
+def record(liar, slot, length, kind, place=None):
+    """Publish 64 bytes with a header that cannot be."""
+    ring = liar.links[slot].tx[0]
+    ring.header(ring.next % ring.size if place is None else place, length, kind)
+    ring.next += ALIGN
+    ring.publish()
+    liar.kick(slot)
+
+
+def store_cons(liar, slot, move):
+    """Say that something was consumed that was not sent."""
+    ring = liar.links[slot].rx[0]
+    ring.words.store(ring.own, move(ring))
+    liar.kick(slot)
+
+
+def to_the_start(liar, slot):
+    """Fill the ring up to its end, and put padding at its start."""
+    ring = liar.links[slot].tx[0]
+    while ring.next % ring.size:
+        rest = ring.size - ring.next % ring.size
+        if ring.put(77, bytes(min(rest, ring.size // 4) - HEADER)) and ring.publish():
+            liar.kick(slot)
+    record(liar, slot, ALIGN - HEADER, PAD)
+
+
+RINGS = {
+    "prod not aligned": lambda liar, slot: store_prod(liar, slot, lambda ring: ring.prod + 1),
+    "prod more than fits": lambda liar, slot: store_prod(
+        liar, slot, lambda ring: ring.cons + 2 * ring.size),
+    "prod goes back": lambda liar, slot: store_prod(liar, slot, lambda ring: ring.prod - ALIGN),
+    "prod far away": lambda liar, slot: store_prod(liar, slot, lambda ring: 2 ** 31),
+    "record longer than the ring": lambda liar, slot: record(liar, slot, 2 ** 32 - 1, FRAME),
+    "record beyond prod": lambda liar, slot: record(liar, slot, 2000, FRAME),
+    "padding that does not fill": lambda liar, slot: record(liar, slot, 100, PAD),
+    "padding at the start": to_the_start,
+    "cons not aligned": lambda liar, slot: store_cons(liar, slot, lambda ring: ring.cons + 4),
+    "cons beyond prod": lambda liar, slot: store_cons(
+        liar, slot, lambda ring: ring.cons + 16 * ALIGN),
+    "cons goes back": lambda liar, slot: store_cons(
+        liar, slot, lambda ring: ring.cons - ALIGN),
+}
+
+
+@pytest.mark.parametrize("lie", RINGS)
+def test_ring_that_cannot_be(liar, liars, honest, lie):
+    """Costs the session; the next one is as good as any."""
+    a, _ = honest
+    before = caught(liar, a)
+    with liar.lock:
+        # Behind what is on its way
+        liar.links[a.slot].rx[0].release()
+        RINGS[lie](liar, a.slot)
+    deadline = time.monotonic() + 60
+    while caught(liar, a) == before:
+        # A sender looks at the other's index when its ring is full.
+        if lie.startswith("cons"):
+            a.send((MAC + a.mac_bytes).hex() + "88b5" + "00" * 1400 + "*500")
+        assert time.monotonic() < deadline, slot_counters(a, liar.slot)
+    liars.caught += 1
+
+
+def test_flood_of_kicks(liar, honest, witness):
+    """On all vectors of both, without end."""
+    a, b = honest
+    with Flood(liar.server, a.slot) as one, Flood(liar.server, b.slot) as two:
+        witness.goes_on()
+        a.ping(b.address, "-c 10 -i 0.02")
+        liar.ping(a.address)
+    assert one.rung > 1000 and two.rung > 1000
+
+
+def test_who_does_not_consume(liar, honest, witness):
+    """Frames to it are dropped and counted; those to others are not held up."""
+    a, b = honest
+    before = slot_counters(a, liar.slot)
+    liar.consume = False
+    session = liar.links[a.slot].sessions
+    try:
+        for target in (MAC, BROADCAST):
+            a.send((target + a.mac_bytes).hex() + "88b5" + "00" * 1400 + "*2000")
+        a.ping(b.address, "-c 10 -i 0.02")
+        witness.goes_on()
+        after = slot_counters(a, liar.slot)
+        assert after["tx_dropped"] - before["tx_dropped"] > 1000
+    finally:
+        liar.consume = True
+    liar.ping(a.address)
+    assert liar.links[a.slot].sessions == session
+
+
+def test_flood_of_frames(liar, honest, witness):
+    """As many as it can, from as many stations: tables and memory do not grow with them."""
+    a, b = honest
+    slab = "awk '/^Slab/ { print $2 }' /proc/meminfo"
+    before = int(a.vm.run(slab).stdout)
+    deadline = time.monotonic() + 4
+    sent = 0
+    while time.monotonic() < deadline:
+        station = bytes((2, *random.randbytes(5)))
+        for slot in (a.slot, b.slot):
+            sent += liar.send(slot, ethernet(BROADCAST, station, 0x88b5, bytes(100)))
+    assert sent > 2000
+    witness.goes_on()
+    assert int(a.vm.run(slab).stdout) - before < 16 << 10
+
+
+def test_frames_that_change_while_they_are_read(liar, liars, honest):
+    """Header, kind, length and contents, again and again; sessions may end."""
+    rng = random.Random(5)
+    a, _ = honest
+    link = liar.links[a.slot]
+    ring = link.tx[0]
+    deadline = time.monotonic() + 4
+    rounds = 0
+    while time.monotonic() < deadline and liars.caught < PATIENCE:
+        liar.wait_ready(a.slot)
+        before = link.sessions
+        with liar.lock:
+            try:
+                start = ring.next
+                for _ in range(16):
+                    frame = segment(a)
+                    ring.put(FRAME, Header(NEEDS_CSUM, GSO_TCPV4, 54, 1400, 34, 16).pack() + frame)
+                if ring.publish():
+                    liar.kick(a.slot)
+            except Over:
+                continue
+            for _ in range(300):
+                place = (start + rng.randrange(16) * total(16 + len(frame))) % ring.size
+                # Of header of the ring, header of the frame, or headers of protocols
+                at = place + rng.choice([0, 4, 32, 34, 36, 38, 40, 60, 70, 80]) // 4 * 4
+                if rng.random() < 0.9 and at < place + HEADER:
+                    continue
+                ring.words.store(ring.data + at % ring.size, rng.getrandbits(32))
+        rounds += 1
+        liars.caught += link.sessions != before
+    assert rounds > 1
+
+
+def test_address_of_another_peer_in_frames(liar, honest):
+    """Teaches nobody anything: what is for that peer still goes to it, and only there."""
+    a, b = honest
+    liar.received.clear()
+    forged = ethernet(BROADCAST, b.mac_bytes, ARP,
+                      arp(1, b.mac_bytes, b.address, bytes(6), "10.88.0.200"))
+    for _ in range(20):
+        assert liar.send(a.slot, forged)
+    liar.ping(a.address)
+    a.ping(b.address, "-c 20 -i 0.02")
+    assert not [found for found in liar.received if found.frame[:6] == b.mac_bytes]
+
+
+def test_address_of_another_peer_in_the_hello(server, honest, witness):
+    """The one who had it keeps it."""
+    a, b = honest
+    with NetPeer(server.socket, VECTORS, "10.88.0.98", mac=b.mac_bytes) as thief:
+        thief.wait_ready(a.slot)
+        forged = ethernet(a.mac_bytes, b.mac_bytes, 0x88b5, bytes(50))
+        for _ in range(20):
+            thief.send(a.slot, forged)
+        a.ping(b.address, "-c 20 -i 0.02")
+        witness.goes_on()
+
+
+def test_own_address_of_the_victim(server, honest, witness):
+    """Nor does it believe that it is somebody else."""
+    a, b = honest
+    with NetPeer(server.socket, VECTORS, "10.88.0.98", mac=a.mac_bytes) as thief:
+        thief.wait_ready(b.slot)
+        for slot in (a.slot, b.slot):
+            thief.send(slot, ethernet(BROADCAST, a.mac_bytes, 0x88b5, bytes(50)))
+        b.ping(a.address, "-c 20 -i 0.02")
+        witness.goes_on()
+
+
+def test_sessions_that_begin_without_end(liar, honest, witness):
+    """Up and down as fast as the victim allows: it allows it ten times a second."""
+    a, _ = honest
+    begun = liar.links[a.slot].sessions
+    start = time.monotonic()
+    while time.monotonic() < start + 3:
+        with liar.lock:
+            liar.links[a.slot].end()
+            liar._turn()
+    witness.goes_on()
+    assert liar.links[a.slot].sessions - begun < 15 * (time.monotonic() - start)
+
+
+def test_peer_comes_and_goes(server, honest, witness):
+    """In the directory, with links up each time."""
+    a, b = honest
+    for _ in range(5):
+        with NetPeer(server.socket, VECTORS, "10.88.0.97") as peer:
+            peer.wait_ready(a.slot, b.slot)
+            peer.ping(a.address)
+    witness.goes_on()
+
+
+def test_words_of_others_are_overwritten(server, honest, witness):
+    """That can cost any link; all of them return once it stops, and so does the stream."""
+    a, b = honest
+    rng = random.Random(9)
+    with NetPeer(server.socket, VECTORS, "10.88.0.96") as vandal:
+        vandal.wait_ready(a.slot)
+        before = slot_counters(a, b.slot)["faults"]
+        segment_, words = vandal.segment, vandal.words
+        spots = [segment_.link(*pair) for pair in ((a.slot, b.slot), (b.slot, a.slot))]
+        deadline = time.monotonic() + 2
+        while time.monotonic() < deadline:
+            for spot in spots:
+                words.store(spot + rng.randrange(segment_.block // 4) * 4, rng.getrandbits(32))
+            for one, two in ((a.slot, b.slot), (b.slot, a.slot)):
+                at = segment_.data(one, two, 0) + rng.randrange(segment_.ring // 4) * 4
+                words.store(at, rng.getrandbits(32))
+        a.reach(b.address, 3, timeout=180)
+        assert slot_counters(a, b.slot)["faults"] > before
+        vandal.ping(a.address)
+    witness.goes_on(timeout=300)
+    capture = Capture(b, f"src host {a.address}", count=10)
+    assert len(capture.wait().lines()) == 10
