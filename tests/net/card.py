@@ -196,16 +196,20 @@ class Stream:
 class Witness:
     """A stream between two cards that has to go on, whatever others do."""
 
-    def __init__(self, source: Card, target: Card, words: str = "-b 20M") -> None:
+    def __init__(self, source: Card, target: Card, words: str = "-b 20M",
+                 port: int = 5290) -> None:
         self.source = source
-        self.stream = Stream(source, target, f"-t 100000 {words}", port=5290)
-        self.first = self._connections()
+        self.port = port
+        self.stream = Stream(source, target, f"-t 80000 {words}", port=port)
+        # One for control, one for data
+        self.first = poll_until(lambda: self._connections() if len(self._connections()) == 2
+                                else None, BOUND, "a stream")
 
     def _connections(self) -> dict[str, int]:
         """Own port of each connection -> bytes that were acknowledged."""
-        said = self.source.vm.run("ss -tinHO dport = :5290").stdout
+        said = self.source.vm.run(f"ss -tinHO dport = :{self.port}").stdout
         return {port: int(acked) for port, acked in
-                re.findall(r":(\d+) +\S+:5290 .*?bytes_acked:(\d+)", said)}
+                re.findall(rf":(\d+) +\S+:{self.port} .*?bytes_acked:(\d+)", said)}
 
     def goes_on(self, timeout: float = BOUND, amount: int = 300_000) -> None:
         """Wait until so many more bytes have got through, on the same connection."""

@@ -2,6 +2,7 @@
 """The tests' own peer: with itself, and against the headers' layout."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -15,32 +16,6 @@ from .wire import UP, Segment, wait_until
 VECTORS = 4
 PEERS = 4
 QUEUES = 2
-
-LAYOUT = r"""
-#include <stdio.h>
-#include <string.h>
-#include <ivshmem/link.h>
-int main(void)
-{
-	static struct ivregion_superblock copy;
-	struct ivregion r;
-	struct ivregion_section *s = &r.sections[0];
-	unsigned int a, b, q;
-
-	if (fread(&copy, sizeof(copy), 1, stdin) != 1 ||
-	    ivregion_parse(&copy, 16 << 20, &r))
-		return 1;
-	for (a = 0; a < r.slots; a++)
-		for (b = 0; b < r.slots; b++)
-			for (q = 0; a != b && q < s->queues; q++)
-				printf("%u %u %u %llu %llu %llu %llu\n", a, b, q,
-				       (unsigned long long)ivregion_link_offset(&r, s, a, b),
-				       (unsigned long long)ivregion_tx_offset(&r, s, a, b, q),
-				       (unsigned long long)ivregion_rx_offset(&r, s, a, b, q),
-				       (unsigned long long)ivregion_data_offset(&r, s, a, b, q));
-	return 0;
-}
-"""
 
 
 @pytest.fixture
@@ -61,8 +36,7 @@ def pair(server):
 
 def test_everything_lies_where_the_headers_have_it(pair, tmp_path):
     a, _ = pair
-    source = tmp_path / "layout.c"
-    source.write_text(LAYOUT)
+    source = Path(__file__).with_name("layout.c")
     subprocess.run(["gcc", f"-I{ROOT}/include", source, "-o", tmp_path / "layout"], check=True)
     said = subprocess.run([tmp_path / "layout"], check=True, stdout=subprocess.PIPE,
                           input=a.memory.map[:4096]).stdout.decode()

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Segments of eight, and of sizes that do not do."""
+
+import itertools
+import re
+
+import pytest
+
+from tests.region_image import NET, Image, Memory, Section
+from tests.vm.peer import Peer
+from tests.vm.region import wait_state
+
+from .card import VECTORS, Card, device, module, transfer
+from .frames import ethernet
+from .peer import NetPeer
+from .wire import wait_until
+
+PEERS = 8
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def server(module_servers):
+    """A segment for eight, with rings of 1 MiB."""
+    return module_servers(size="128M", vectors=VECTORS, peers=PEERS, layout="net=lan:64M")
+
+
+@pytest.fixture(scope="module")
+def machines(module_vms, server):
+    """Two of them are machines."""
+    vms = [module_vms(name, start=False, devices=[device(server)]) for name in "ab"]
+    module_vms.start(*vms)
+    return [Card(vm, number).load() for number, vm in enumerate(vms, 1)]
+
+
+@pytest.fixture(scope="module")
+def others(server, machines):
+    """The others are processes of the host."""
+    peers = [NetPeer(server.socket, VECTORS, f"10.88.0.{10 + number}").start()
+             for number in range(PEERS - 2)]
+    yield peers
+    for peer in peers:
+        peer.__exit__()
+
+
+def test_all_pairs_talk(machines, others):
+    """Each with each, both ways."""
+    a, b = machines
+    assert {card.slot for card in machines} | {peer.slot for peer in others} == set(range(PEERS))
+    for card in machines:
+        for peer in others:
+            card.reach(peer.host.address)
+            peer.ping(card.address)
+    for one, other in itertools.permutations(others, 2):
+        one.ping(other.host.address)
+    a.reach(b.address)
+    transfer(a, b, 4 * MIB)
+    transfer(b, a, 4 * MIB)
+
+
+@pytest.mark.parametrize("target", ["ffffffffffff", "333300001234", "02deadbeef77"])
+def test_flood_is_one_copy_for_each(machines, others, target):
+    """Of a broadcast, a multicast and a frame to an unknown station."""
+    a, b = machines
+    before = b.statistics()["rx_packets"]
+    for peer in others:
+        peer.wait_ready(a.slot, b.slot)
+    frame = bytes.fromhex(target) + a.mac_bytes + b"\x88\xb5" + bytes(range(50))
+    a.send(f"{frame.hex()}*50")
+
+    def arrived(peer):
+        return [found.slot for found in peer.received if found.frame[:len(frame)] == frame]
+
+    for peer in others:
+        wait_until(lambda peer=peer: len(arrived(peer)) >= 50, "50 copies")
+    b.vm.wait_for(f"[ $(cat /sys/class/net/{b.name}/statistics/rx_packets) -ge {before + 50} ]")
+    # Nobody passes on what was flooded to all.
+    a.reach(b.address, 3)
+    for peer in others:
+        assert arrived(peer) == [a.slot] * 50
+        peer.received.clear()
+
+
+def test_unicast_goes_to_one(machines, others):
+    """What is for a station that was seen goes to nobody else."""
+    a, b = machines
+    a.reach(b.address)
+    for peer in others:
+        peer.received.clear()
+    a.ping(b.address, "-c 50 -i 0.01")
+    transfer(a, b, MIB)
+    for peer in others:
+        assert not [found for found in peer.received if found.frame[:6] == b.mac_bytes]
+
+
+def test_a_station_behind_a_peer_is_learnt(machines, others):
+    """By what it sends, and forgotten when it is seen elsewhere."""
+    a, _ = machines
+    station = bytes.fromhex("027788990001")
+    for peer in (others[0], others[1], others[0]):
+        peer.wait_ready(a.slot)
+        for other in others:
+            other.received.clear()
+        assert peer.send(a.slot, ethernet(b"\xff" * 6, station, 0x88b5, b"here"))
+        frame = (station + a.mac_bytes).hex() + "88b5" + "11" * 60
+
+        def found(other, frame=frame):
+            return [one for one in other.received if one.frame.hex().startswith(frame)]
+
+        def follows(peer=peer):
+            a.send(frame)
+            wait_until(lambda: found(peer), "a frame")
+            others_too = [other for other in others if other is not peer and found(other)]
+            for other in others:
+                other.received.clear()
+            return not others_too
+
+        wait_until(follows, "the station's new place")
+
+
+def test_peers_leave_until_nobody_is_there(machines, others):
+    """The carrier goes with the last of them."""
+    a, b = machines
+    for peer in others:
+        peer.park()
+    a.reach(b.address, 3)
+    b.vm.run("rmmod ivshmem_net")
+    a.wait_carrier(False)
+    b.insert()
+    a.wait_carrier()
+    a.reach(b.address)
+
+
+def test_section_that_is_too_small(vms, servers):
+    """No interface, and a line in the log that says what it would take."""
+    server = servers(size="4M", vectors=VECTORS, peers=4)
+    with Peer(server.socket) as peer, Memory(peer.memory) as region:
+        region.write(Image(4 << 20, [Section(NET, "tiny", 64 << 10, vector=1)], slots=4))
+        vm = vms("small", devices=[device(server)])
+        vm.load_driver()
+        wait_state(vm, "^attached")
+        vm.run(f"insmod {module(vm)}")
+        said = vm.wait_for("dmesg | grep 'ivshmem_net'").stdout
+        assert re.search(r"small|need|least", said), said
+        assert vm.run("ls /sys/bus/auxiliary/devices/ivshmem.net.0/net", check=False).returncode
