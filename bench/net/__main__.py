@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Measures the network card between two virtual machines beside what else connects
+them, alternating, in the same two machines, in one run; medians, with all figures kept.
+
+tcp_1, tcp_4  Gbit/s of one and of four streams of TCP, mean of both directions
+udp_64        thousands of datagrams of 64 bytes a second that arrive
+rr_p50        microseconds until a request of 64 bytes is answered by as many,
+rr_p99        over TCP: half of them take less, and all but one of a hundred
+cpu_per_gib   seconds of the host's processors that both QEMUs take for a GiB of tcp_1
+
+virtio-net-tap     virtio-net, TAPs and a Linux bridge, with all offloads
+virtio-net-stream  virtio-net, one QEMU's socket to the other's
+e1000e             an emulated card, TAPs and a Linux bridge
+tcp-loopback       the limit: inside one machine with two processors, no card at all
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from lab import VM, LabError, Process, Server, accel, ivshmem_doorbell, kernel
+from lab.network import Network, Port
+from lab.paths import BUILD, MODULES, ROOT, USERSPACE
+
+RESULT = BUILD / "bench/net.json"
+FOLDER = BUILD / "bench/net"
+PROGRAM = USERSPACE / "bench/net/net_speed"
+VECTORS = 2
+# Of a section of 16 MiB for two peers each ring has 4 MiB.
+SIZE, LAYOUT = "32M", "net=bench:16M"
+PATIENCE = 120
+GIB = 1 << 30
+
+OURS, LOOPBACK = "ivshmem", "tcp-loopback"
+# The way between the machines -> address of its machines but for the last byte
+WAYS = {OURS: "10.90.1", "virtio-net-tap": "10.90.2", "virtio-net-stream": "10.90.3",
+        "e1000e": "10.90.4"}
+UNITS = {"tcp_1": ("Gbit/s", "higher"), "tcp_4": ("Gbit/s", "higher"),
+         "udp_64": ("kpps", "higher"), "rr_p50": ("us", "lower"), "rr_p99": ("us", "lower"),
+         "cpu_per_gib": ("s", "lower")}
+
+# In a guest: gives the card with an address to a network namespace of its own.
+PUT = """
+for device in /sys/class/net/*; do
+    [ "$(cat "$device/address")" = {mac} ] || continue
+    name=${{device##*/}}
+    ip netns add {way} && ip link set "$name" netns {way} &&
+        ip -n {way} address add {address}/24 dev "$name" &&
+        ip -n {way} link set "$name" up && ip -n {way} link set lo up
+    exit
+done
+echo "no network device has the address {mac}" >&2
+exit 1
+"""
+
+
+class BenchError(Exception):
+    """Why nothing can be measured."""
+
+
+@dataclasses.dataclass
+class End:
+    """One end of a way: a machine, and where its card is."""
+
+    vm: VM
+    way: str
+    address: str
+
+    def words(self, *command: str) -> list[str]:
+        """A command in the namespace of the card."""
+        return ["ip", "netns", "exec", self.way, *command]
+
+    def spawn(self, *command: str) -> Process:
+        """Start a program there."""
+        return self.vm.spawn(self.words(*command))
+
+    def listens(self, port: int, kind: str) -> None:
+        """Wait until a program listens on a port ("t"cp, "u"dp)."""
+        self.vm.wait_for(f"ip netns exec {self.way} ss -Han{kind} "
+                         f"'sport = {port}' | grep -qE 'LISTEN|UNCONN'")
+
+
+def ended(process: Process) -> Any:
+    """The JSON that a program in a guest printed, which has to succeed."""
+    result = process.wait(PATIENCE)
+    if result.returncode:
+        raise BenchError(f"{process.vm.name}: {process.command}: "
+                         f"{result.stderr.strip() or result.stdout.strip()}")
+    return json.loads(result.stdout) if result.stdout.strip() else None
+
+
+def cpu_seconds(ends: list[End]) -> float:
+    """What the host's processors have done for the machines."""
+    found = 0
+    for pid in {end.vm.pid for end in ends}:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        found += int(fields[11]) + int(fields[12])
+    return found / os.sysconf("SC_CLK_TCK")
+
+
+def tcp(source: End, target: End, streams: int, seconds: float) -> tuple[float, float]:
+    """Gigabits a second, and bytes that arrived."""
+    server = target.spawn("iperf3", "--server", "--one-off", "--json")
+    target.listens(5201, "t")
+    client = source.spawn("iperf3", "--client", target.address, "--time", f"{seconds:g}",
+                          "--parallel", str(streams), "--json")
+    said = ended(client)["end"]["sum_received"]
+    ended(server)
+    return said["bits_per_second"] / 1e9, said["bytes"]
+
+
+def udp(source: End, target: End, seconds: float) -> float:
+    """Thousands of datagrams a second that arrive."""
+    receiver = target.spawn(str(PROGRAM), "udp-recv", "7001")
+    target.listens(7001, "u")
+    sender = source.spawn(str(PROGRAM), "udp-send", target.address, "7001", str(seconds))
+    ended(sender)
+    said = ended(receiver)
+    return said["packets"] / said["seconds"] / 1e3
+
+
+def answers(source: End, target: End, seconds: float) -> tuple[float, float]:
+    """Half of the round trips, and 99 of 100, take less microseconds."""
+    server = target.spawn(str(PROGRAM), "rr-serve", "7002")
+    target.listens(7002, "t")
+    said = ended(source.spawn(str(PROGRAM), "rr-ask", target.address, "7002", str(seconds)))
+    ended(server)
+    return said["p50"], said["p99"]
+
+
+def one_way(ends: list[End], seconds: float) -> dict[str, float]:
+    """All figures of a way, once."""
+    found: dict[str, float] = {}
+    for streams in (1, 4):
+        before = cpu_seconds(ends)
+        both = [tcp(*pair, streams, seconds) for pair in (ends, ends[::-1])]
+        found[f"tcp_{streams}"] = sum(rate for rate, _ in both) / 2
+        if streams == 1:
+            used = cpu_seconds(ends) - before
+            found["cpu_per_gib"] = used / sum(size for _, size in both) * GIB
+    found["udp_64"] = udp(ends[0], ends[1], seconds)
+    found["rr_p50"], found["rr_p99"] = answers(ends[0], ends[1], seconds)
+    return found
+
+
+def stream(number: int, path: str) -> list[str]:
+    """The arguments of a card whose QEMU is connected to the other's."""
+    server = "on" if number == 1 else "off"
+    return ["-netdev", f"stream,id=stream,server={server},addr.type=unix,addr.path={path}",
+            "-device", f"virtio-net-pci,netdev=stream,mac=52:54:00:78:00:0{number},romfile="]
+
+
+def start(server: Server, taps: Network, cards: Network, cleanup: ExitStack) -> list[VM]:
+    """Two machines with a card of each kind; and one with two processors."""
+    socket = f"{cleanup.enter_context(tempfile.TemporaryDirectory(prefix='bench-'))}/stream"
+    vms = []
+    for number in (1, 2):
+        # The other network's ports need numbers of their own.
+        other = dataclasses.replace(cards.ports[number - 1], number=10 + number)
+        vms.append(VM(f"vm-{number}", [ivshmem_doorbell(server, VECTORS), stream(number, socket)],
+                      ports=[taps.ports[number - 1], other], directory=FOLDER / f"vm-{number}"))
+    vms.append(VM("vm-loopback", smp=2, directory=FOLDER / "vm-loopback"))
+    for vm in vms:
+        cleanup.callback(vm.kill)
+        vm.start(wait=False)
+        # Whoever connects needs somebody who listens.
+        vm.qmp("query-status")
+    for vm in vms:
+        vm.wait_ready()
+    return vms
+
+
+def our_mac(vm: VM) -> str:
+    """Load the drivers; the address of our card."""
+    module = MODULES / vm.kernel.release / "drivers/net/ivshmem_net.ko"
+    if not module.exists():
+        raise BenchError(f"{module}: not built")
+    vm.load_driver()
+    vm.run(f"insmod {module}")
+    return vm.wait_for("cat /sys/bus/auxiliary/devices/ivshmem.net.0/net/*/address"
+                       ).stdout.strip()
+
+
+def put(vm: VM, number: int, ports: list[Port]) -> list[End]:
+    """Give each card of a machine its namespace and its address."""
+    vm.run("modprobe virtio_net && modprobe e1000e")
+    macs = {OURS: our_mac(vm), "virtio-net-tap": ports[0].mac,
+            "virtio-net-stream": f"52:54:00:78:00:0{number}", "e1000e": ports[1].mac}
+    ends = []
+    for way, network in WAYS.items():
+        end = End(vm, way, f"{network}.{number}")
+        vm.run(PUT.format(mac=macs[way], way=way, address=end.address))
+        ends.append(end)
+    return ends
+
+
+def connect(vms: list[VM]) -> dict[str, list[End]]:
+    """Both ends of each way, which reach each other."""
+    sides = [put(vm, number, vm.ports) for number, vm in enumerate(vms[:2], 1)]
+    ways = {one.way: [one, other] for one, other in zip(*sides)}
+    for one, other in ways.values():
+        one.vm.wait_for(one.words("ping", "-n", "-c", "1", "-W", "1", other.address))
+    vms[2].run(f"ip netns add {LOOPBACK} && ip -n {LOOPBACK} link set lo up")
+    ways[LOOPBACK] = [End(vms[2], LOOPBACK, "127.0.0.1")] * 2
+    return ways
+
+
+def say(text: str) -> None:
+    """Progress, for whoever watches."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure(rounds: int, seconds: float, cleanup: ExitStack) -> dict[str, Any]:
+    """Boot the machines and run all of it."""
+    guest_kernel = kernel.get()
+    mode, _ = accel.choose(guest_kernel)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    about = report.machine(qemu=accel.qemu_version().split("version ")[-1].split()[0],
+                           accel=mode, guest_kernel=guest_kernel.release,
+                           seconds=seconds)
+    taps = cleanup.enter_context(Network(2))
+    cards = cleanup.enter_context(Network(2, "e1000e"))
+    server = cleanup.enter_context(Server(name="bench", peers=2, vectors=VECTORS, size=SIZE,
+                                          layout=LAYOUT, directory=FOLDER))
+    say("starting three virtual machines")
+    ways = connect(start(server, taps, cards, cleanup))
+    found: dict[str, dict[str, list[float]]] = {
+        way: {name: [] for name in UNITS} for way in ways}
+    order = list(ways)
+    for number in range(1, rounds + 1):
+        for way in order:
+            figures = one_way(ways[way], seconds)
+            for name, value in figures.items():
+                found[way][name].append(value)
+            say(f"round {number} of {rounds}, {way}: " + ", ".join(
+                f"{name} {figures[name]:.3g} {UNITS[name][0]}" for name in UNITS))
+        # Nobody always comes after the same one.
+        order = order[1:] + order[:1]
+    rows = [report.row(name, *UNITS[name], found[OURS][name], way, found[way][name])
+            for name in UNITS for way in ways if way != OURS]
+    return report.write(RESULT, about, rows)
+
+
+def main() -> int:
+    """Run the benchmark; its exit status."""
+    parser = argparse.ArgumentParser(prog="python3 -m bench.net", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (5)")
+    parser.add_argument("--seconds", type=float, default=3, help="of each figure (3)")
+    parser.add_argument("--quick", action="store_true",
+                        help="one round of one second: whether it works, no figures to keep")
+    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.seconds = 1, 1
+    if args.rounds < 1 or not 1 <= args.seconds <= 3600:
+        parser.error("--rounds is at least 1, --seconds is 1 to 3600")
+    try:
+        with ExitStack() as cleanup:
+            outcome = measure(args.rounds, args.seconds, cleanup)
+    except KeyboardInterrupt:
+        say("bench: interrupted; everything is stopped")
+        return 130
+    except (BenchError, LabError, OSError, TimeoutError,
+            subprocess.SubprocessError) as error:
+        say(f"bench: {error}")
+        return 1
+    if args.json:
+        print(json.dumps(outcome, indent=2))
+    else:
+        print(f"\n{report.table(outcome['results'])}\n\nMedians of {args.rounds} alternating "
+              f"rounds of {args.seconds:g} s; a ratio above 1 is in our favour.\n"
+              f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
+              f"Raw data: {RESULT.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
