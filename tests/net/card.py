@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ SUBNET = "10.88.0"
 SUBNET6 = "fd88::"
 FUNCTIONS = "/sys/bus/auxiliary/devices"
 BOUND = 180
+PROGRAMS = Path(__file__).with_name("xdp_programs.c")
 
 # Sends frames of its own: INTERFACE TARGET, then HEX*COUNT each; no faster than taken.
 SEND = """
@@ -38,6 +40,15 @@ def module(vm: VM) -> Path:
 def device(server: Server, vectors: int = VECTORS) -> list[str]:
     """The arguments of a device on a link."""
     return ivshmem_doorbell(server, vectors, addr="0x10")
+
+
+def programs(vm: VM, target: int = 0) -> str:
+    """Compile the XDP programs; the object as the guest sees it."""
+    # Another name for each content: the guest's cache need not notice a change.
+    path = vm.share / f"xdp-{target}.o"
+    subprocess.run(["clang", "-O2", "-target", "bpf", f"-DTARGET={target}",
+                    "-I/usr/include/x86_64-linux-gnu", "-c", PROGRAMS, "-o", path], check=True)
+    return f"/mnt/share/{path.name}"
 
 
 class Card:
