@@ -7,11 +7,14 @@ udp_64        thousands of datagrams of 64 bytes a second that arrive
 rr_p50        microseconds until a request of 64 bytes is answered by as many,
 rr_p99        over TCP: half of them take less, and all but one of a hundred
 cpu_per_gib   seconds of the host's processors that both QEMUs take for a GiB of tcp_1
+irqs_udp_64   interrupts for each of these datagrams, in the machine that receives them
+NAME_peers_N  with N peers on a segment for eight, beside the same segment with two
 
 virtio-net-tap     virtio-net, TAPs and a Linux bridge, with all offloads
 virtio-net-stream  virtio-net, one QEMU's socket to the other's
 e1000e             an emulated card, TAPs and a Linux bridge
 tcp-loopback       the limit: inside one machine with two processors, no card at all
+ivshmem-2          our card on a segment for eight that only two are on
 """
 
 import argparse
@@ -29,24 +32,31 @@ from bench import report
 from lab import VM, LabError, Process, Server, accel, ivshmem_doorbell, kernel
 from lab.network import Network, Port
 from lab.paths import BUILD, MODULES, ROOT, USERSPACE
+from tests.net.peer import NetPeer
 
 RESULT = BUILD / "bench/net.json"
 QUICK = BUILD / "bench/net/quick.json"
 FOLDER = BUILD / "bench/net"
 PROGRAM = USERSPACE / "bench/net/net_speed"
 VECTORS = 2
-# Of a section of 16 MiB for two peers each ring has 4 MiB.
+# Of a section of 16 MiB for two peers each ring has 4 MiB; and so of this for eight.
 SIZE, LAYOUT = "32M", "net=bench:16M"
+LARGE_SIZE, LARGE_LAYOUT = "256M", "net=bench:240M"
 PATIENCE = 120
 GIB = 1 << 30
 
-OURS, LOOPBACK = "ivshmem", "tcp-loopback"
+OURS, LARGE, LOOPBACK = "ivshmem", "ivshmem-large", "tcp-loopback"
 # The way between the machines -> address of its machines but for the last byte
-WAYS = {OURS: "10.90.1", "virtio-net-tap": "10.90.2", "virtio-net-stream": "10.90.3",
+WAYS = {OURS: "10.90.1", LARGE: "10.90.5", "virtio-net-tap": "10.90.2", "virtio-net-stream": "10.90.3",
         "e1000e": "10.90.4"}
+# Our cards: the network that they are on -> place of the device
+CARDS = {OURS: "0x10", LARGE: "0x11"}
 UNITS = {"tcp_1": ("Gbit/s", "higher"), "tcp_4": ("Gbit/s", "higher"),
          "udp_64": ("kpps", "higher"), "rr_p50": ("us", "lower"), "rr_p99": ("us", "lower"),
-         "cpu_per_gib": ("s", "lower")}
+         "cpu_per_gib": ("s", "lower"), "irqs_udp_64": ("1", "lower")}
+# How the cost grows with the peers of a segment; these are there and say nothing
+GROWTH = (2, 4, 8)
+GROWN = ("tcp_1", "udp_64")
 
 # In a guest: gives the card with an address to a network namespace of its own.
 PUT = """
@@ -118,14 +128,22 @@ def tcp(source: End, target: End, streams: int, seconds: float) -> tuple[float, 
     return said["bits_per_second"] / 1e9, said["bytes"]
 
 
-def udp(source: End, target: End, seconds: float) -> float:
-    """Thousands of datagrams a second that arrive."""
+def interrupts(vm: VM) -> int:
+    """All that devices have sent to a machine."""
+    lines = vm.run("grep MSI /proc/interrupts").stdout.splitlines()
+    return sum(int(word) for line in lines for word in line.split()[1:] if word.isdigit())
+
+
+def udp(source: End, target: End, seconds: float) -> tuple[float, float]:
+    """Thousands of datagrams a second that arrive, and interrupts for each."""
+    before = interrupts(target.vm)
     receiver = target.spawn(str(PROGRAM), "udp-recv", "7001")
     target.listens(7001, "u")
     sender = source.spawn(str(PROGRAM), "udp-send", target.address, "7001", str(seconds))
     ended(sender)
     said = ended(receiver)
-    return said["packets"] / said["seconds"] / 1e3
+    return (said["packets"] / said["seconds"] / 1e3,
+            (interrupts(target.vm) - before) / said["packets"])
 
 
 def answers(source: End, target: End, seconds: float) -> tuple[float, float]:
@@ -147,9 +165,28 @@ def one_way(ends: list[End], seconds: float) -> dict[str, float]:
         if streams == 1:
             used = cpu_seconds(ends) - before
             found["cpu_per_gib"] = used / sum(size for _, size in both) * GIB
-    found["udp_64"] = udp(ends[0], ends[1], seconds)
+    found["udp_64"], found["irqs_udp_64"] = udp(ends[0], ends[1], seconds)
     found["rr_p50"], found["rr_p99"] = answers(ends[0], ends[1], seconds)
     return found
+
+
+def grown(ends: list[End], server: Server, count: int, seconds: float) -> dict[str, float]:
+    """Some figures on the large segment, with @count peers on it."""
+    with ExitStack() as present:
+        for number in range(count - 2):
+            peer = present.enter_context(NetPeer(server.socket, VECTORS, f"10.90.5.{10 + number}",
+                                                 section="bench"))
+            peer.wait_ready(*(slot for slot in peer.others
+                              if slot in slots(ends)), timeout=PATIENCE)
+        return {"tcp_1": sum(tcp(*pair, 1, seconds)[0] for pair in (ends, ends[::-1])) / 2,
+                "udp_64": udp(ends[0], ends[1], seconds)[0]}
+
+
+def slots(ends: list[End]) -> list[int]:
+    """Of the machines, on the large segment."""
+    place = CARDS[LARGE].removeprefix("0x")
+    return [int(end.vm.run(f"cat /sys/bus/pci/devices/0000:00:{place}.0/ivshmem/*/peer_id "
+                           "2>/dev/null | head -1").stdout) for end in ends]
 
 
 def stream(number: int, path: str) -> list[str]:
@@ -159,14 +196,17 @@ def stream(number: int, path: str) -> list[str]:
             "-device", f"virtio-net-pci,netdev=stream,mac=52:54:00:78:00:0{number},romfile="]
 
 
-def start(server: Server, taps: Network, cards: Network, cleanup: ExitStack) -> list[VM]:
+def start(servers: dict[str, Server], taps: Network, cards: Network,
+          cleanup: ExitStack) -> list[VM]:
     """Two machines with a card of each kind; and one with two processors."""
     socket = f"{cleanup.enter_context(tempfile.TemporaryDirectory(prefix='bench-'))}/stream"
     vms = []
     for number in (1, 2):
         # The other network's ports need numbers of their own.
         other = dataclasses.replace(cards.ports[number - 1], number=10 + number)
-        vms.append(VM(f"vm-{number}", [ivshmem_doorbell(server, VECTORS), stream(number, socket)],
+        devices = [ivshmem_doorbell(servers[way], VECTORS, id=way, addr=place)
+                   for way, place in CARDS.items()]
+        vms.append(VM(f"vm-{number}", [*devices, stream(number, socket)],
                       ports=[taps.ports[number - 1], other], directory=FOLDER / f"vm-{number}"))
     vms.append(VM("vm-loopback", smp=2, directory=FOLDER / "vm-loopback"))
     for vm in vms:
@@ -179,21 +219,26 @@ def start(server: Server, taps: Network, cards: Network, cleanup: ExitStack) -> 
     return vms
 
 
-def our_mac(vm: VM) -> str:
-    """Load the drivers; the address of our card."""
+def load(vm: VM) -> None:
+    """Load all drivers."""
     module = MODULES / vm.kernel.release / "drivers/net/ivshmem_net.ko"
     if not module.exists():
         raise BenchError(f"{module}: not built")
     vm.load_driver()
-    vm.run(f"insmod {module}")
-    return vm.wait_for("cat /sys/bus/auxiliary/devices/ivshmem.net.0/net/*/address"
+    vm.run(f"insmod {module} && modprobe virtio_net && modprobe e1000e")
+
+
+def our_mac(vm: VM, way: str) -> str:
+    """The address of our card."""
+    place = CARDS[way].removeprefix("0x")
+    return vm.wait_for(f"cat /sys/bus/pci/devices/0000:00:{place}.0/ivshmem.net.*/net/*/address"
                        ).stdout.strip()
 
 
 def put(vm: VM, number: int, ports: list[Port]) -> list[End]:
     """Give each card of a machine its namespace and its address."""
-    vm.run("modprobe virtio_net && modprobe e1000e")
-    macs = {OURS: our_mac(vm), "virtio-net-tap": ports[0].mac,
+    load(vm)
+    macs = {OURS: our_mac(vm, OURS), LARGE: our_mac(vm, LARGE), "virtio-net-tap": ports[0].mac,
             "virtio-net-stream": f"52:54:00:78:00:0{number}", "e1000e": ports[1].mac}
     ends = []
     for way, network in WAYS.items():
@@ -219,6 +264,45 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+class Rounds:
+    """What was measured: way and name -> a figure of each round."""
+
+    def __init__(self, ways: dict[str, list[End]], large: Server, seconds: float) -> None:
+        self.ways = {way: ends for way, ends in ways.items() if way != LARGE}
+        self.order = list(self.ways)
+        self.large = large, ways[LARGE]
+        self.seconds = seconds
+        self.found: dict[tuple[str, str], list[float]] = {}
+
+    def _keep(self, what: str, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self.found.setdefault((what, name), []).append(value)
+        say(f"{what}: " + ", ".join(f"{name} {value:.3g} {UNITS[name][0]}"
+                                    for name, value in figures.items()))
+
+    def run(self) -> None:
+        """One round."""
+        for way in self.order:
+            self._keep(way, one_way(self.ways[way], self.seconds))
+        # Nobody always comes after the same one.
+        self.order = self.order[1:] + self.order[:1]
+        server, ends = self.large
+        for count in GROWTH:
+            self._keep(f"{OURS}-{count}", grown(ends, server, count, self.seconds))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Our card beside each other way, and beside itself."""
+        rows = [report.row(name, *UNITS[name], self.found[OURS, name], way,
+                           self.found[way, name])
+                for name in UNITS for way in self.ways
+                if way != OURS and not (way == LOOPBACK and name.startswith("irqs"))]
+        base = f"{OURS}-{GROWTH[0]}"
+        return rows + [report.row(f"{name}_peers_{count}", *UNITS[name],
+                                  self.found[f"{OURS}-{count}", name], base,
+                                  self.found[base, name])
+                       for name in GROWN for count in GROWTH[1:]]
+
+
 def measure(rounds: int, seconds: float, target: Path, cleanup: ExitStack) -> dict[str, Any]:
     """Boot the machines and run all of it."""
     guest_kernel = kernel.get()
@@ -229,25 +313,17 @@ def measure(rounds: int, seconds: float, target: Path, cleanup: ExitStack) -> di
                            seconds=seconds)
     taps = cleanup.enter_context(Network(2))
     cards = cleanup.enter_context(Network(2, "e1000e"))
-    server = cleanup.enter_context(Server(name="bench", peers=2, vectors=VECTORS, size=SIZE,
-                                          layout=LAYOUT, directory=FOLDER))
+    servers = {way: cleanup.enter_context(Server(name=way, peers=peers, vectors=VECTORS,
+                                                 size=size, layout=layout,
+                                                 directory=FOLDER / way))
+               for way, peers, size, layout in ((OURS, 2, SIZE, LAYOUT),
+                                                (LARGE, 8, LARGE_SIZE, LARGE_LAYOUT))}
     say("starting three virtual machines")
-    ways = connect(start(server, taps, cards, cleanup))
-    found: dict[str, dict[str, list[float]]] = {
-        way: {name: [] for name in UNITS} for way in ways}
-    order = list(ways)
+    measured = Rounds(connect(start(servers, taps, cards, cleanup)), servers[LARGE], seconds)
     for number in range(1, rounds + 1):
-        for way in order:
-            figures = one_way(ways[way], seconds)
-            for name, value in figures.items():
-                found[way][name].append(value)
-            say(f"round {number} of {rounds}, {way}: " + ", ".join(
-                f"{name} {figures[name]:.3g} {UNITS[name][0]}" for name in UNITS))
-        # Nobody always comes after the same one.
-        order = order[1:] + order[:1]
-    rows = [report.row(name, *UNITS[name], found[OURS][name], way, found[way][name])
-            for name in UNITS for way in ways if way != OURS]
-    return report.write(target, about, rows)
+        say(f"round {number} of {rounds}")
+        measured.run()
+    return report.write(target, about, measured.rows())
 
 
 def main() -> int:

@@ -80,7 +80,7 @@ def test_counters_of_each_queue_add_up(trio):
     queues = [value for name, value in counters.items()
               if re.fullmatch(r"queue\d+_rx_packets", name)]
     peers = [value for name, value in counters.items()
-              if re.fullmatch(r"peer\d+_rx_packets", name)]
+             if re.fullmatch(r"peer\d+_rx_packets", name)]
     assert (len(queues), len(peers)) == (QUEUES, PEERS - 1)
     assert sum(queues) > 100
     assert counters[f"peer{a.slot}_rx_packets"] > 100

@@ -2,15 +2,13 @@
 """Segments of eight, and of sizes that do not do."""
 
 import itertools
-import re
 
 import pytest
 
 from tests.region_image import NET, Image, Memory, Section
 from tests.vm.peer import Peer
-from tests.vm.region import wait_state
 
-from .card import VECTORS, Card, device, module, transfer
+from .card import VECTORS, Card, device, transfer
 from .frames import ethernet
 from .peer import NetPeer
 from .wire import wait_until
@@ -131,15 +129,22 @@ def test_peers_leave_until_nobody_is_there(machines, others):
     a.reach(b.address)
 
 
-def test_section_that_is_too_small(vms, servers):
-    """No interface, and a line in the log that says what it would take."""
-    server = servers(size="4M", vectors=VECTORS, peers=4)
+def test_smallest_rings(vms, servers):
+    """The MTU is what half a ring has room for, and more is refused."""
+    server = servers(size="1M", vectors=VECTORS, peers=4)
     with Peer(server.socket) as peer, Memory(peer.memory) as region:
-        region.write(Image(4 << 20, [Section(NET, "tiny", 64 << 10, vector=1)], slots=4))
-        vm = vms("small", devices=[device(server)])
-        vm.load_driver()
-        wait_state(vm, "^attached")
-        vm.run(f"insmod {module(vm)}")
-        said = vm.wait_for("dmesg | grep 'ivshmem_net'").stdout
-        assert re.search(r"small|need|least", said), said
-        assert vm.run("ls /sys/bus/auxiliary/devices/ivshmem.net.0/net", check=False).returncode
+        region.write(Image(1 << 20, [Section(NET, "lan", 128 << 10, vector=1)], slots=4))
+    card = Card(vms("small", devices=[device(server)]), 1).load()
+    with NetPeer(server.socket, VECTORS, "10.88.0.10") as other:
+        assert other.segment.ring == 4096
+        other.ping(card.address)
+        longest = 4096 // 2 - 32 - 16
+        assert other.sessions[card.slot].hello.max_frame == longest
+        # An Ethernet header with a VLAN tag
+        assert card.link()["max_mtu"] == longest - 18
+        card.ip(f"mtu {longest - 18}")
+        card.ping("10.88.0.10", f"-c 5 -i 0.05 -M do -s {longest - 18 - 28}")
+        assert "mtu greater than" in card.refused(
+            f"ip link set {card.name} mtu {longest - 17}")
+        # Many times round so small a ring
+        card.ping("10.88.0.10", "-c 200 -i 0.002 -s 1400")
