@@ -47,8 +47,8 @@ GIB = 1 << 30
 
 OURS, LARGE, LOOPBACK = "ivshmem", "ivshmem-large", "tcp-loopback"
 # The way between the machines -> address of its machines but for the last byte
-WAYS = {OURS: "10.90.1", LARGE: "10.90.5", "virtio-net-tap": "10.90.2", "virtio-net-stream": "10.90.3",
-        "e1000e": "10.90.4"}
+WAYS = {OURS: "10.90.1", LARGE: "10.90.5", "virtio-net-tap": "10.90.2",
+        "virtio-net-stream": "10.90.3", "e1000e": "10.90.4"}
 # Our cards: the network that they are on -> place of the device
 CARDS = {OURS: "0x10", LARGE: "0x11"}
 UNITS = {"tcp_1": ("Gbit/s", "higher"), "tcp_4": ("Gbit/s", "higher"),
