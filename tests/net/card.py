@@ -60,6 +60,8 @@ class Card:
         self.address = f"{SUBNET}.{number}"
         self.address6 = f"{SUBNET6}{number}"
         self.name = ""
+        # Its Ethernet address when it was found
+        self.station = b""
 
     def load(self) -> "Card":
         """Load both drivers and set the interface up."""
@@ -77,6 +79,7 @@ class Card:
         """The interface's name, once it is there."""
         self.name = self.vm.wait_for(
             f"ls {FUNCTIONS}/ivshmem.net.0/net | grep .").stdout.strip()
+        self.station = self.mac_bytes
         return self.name
 
     def configure(self) -> None:
@@ -207,7 +210,7 @@ class Stream:
 class Witness:
     """A stream between two cards that has to go on, whatever others do."""
 
-    def __init__(self, source: Card, target: Card, words: str = "-b 20M",
+    def __init__(self, source: Card, target: Card, words: str = "-b 5M",
                  port: int = 5290) -> None:
         self.source = source
         self.port = port
@@ -222,7 +225,7 @@ class Witness:
         return {port: int(acked) for port, acked in
                 re.findall(rf":(\d+) +\S+:{self.port} .*?bytes_acked:(\d+)", said)}
 
-    def goes_on(self, timeout: float = BOUND, amount: int = 300_000) -> None:
+    def goes_on(self, timeout: float = BOUND, amount: int = 100_000) -> None:
         """Wait until so many more bytes have got through, on the same connection."""
         before = self._connections()
 

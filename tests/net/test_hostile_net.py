@@ -64,8 +64,7 @@ def witness(honest):
 
 @pytest.fixture(autouse=True)
 def unharmed(witness):
-    """It goes on before and after each lie."""
-    witness.goes_on(amount=1)
+    """It goes on after each lie."""
     yield
     witness.goes_on()
 
@@ -105,8 +104,6 @@ def liars(server, honest):
 def liar(liars, honest):
     """A process of the host with a link; afterwards it keeps the rules again."""
     found = liars.get()
-    # A table of somebody's neighbours may have the one before.
-    honest[0].vm.run(f"ip neigh flush dev {honest[0].name}")
     found.ping(honest[0].address)
     yield found
     found.wait_ready(liars.victim.slot, timeout=90)
@@ -128,7 +125,7 @@ def errors(card, slot):
 
 def to(card, kind, payload):
     """A frame of the liar's to a card."""
-    return ethernet(card.mac_bytes, MAC, kind, payload)
+    return ethernet(card.station, MAC, kind, payload)
 
 
 def segment(card, size=3000):
@@ -406,7 +403,7 @@ def test_ring_that_cannot_be(liar, liars, honest, lie):
     while caught(liar, a) == before:
         # A sender looks at the other's index when its ring is full.
         if lie.startswith("cons"):
-            a.send((MAC + a.mac_bytes).hex() + "88b5" + "00" * 1400 + "*500")
+            a.send((MAC + a.station).hex() + "88b5" + "00" * 1400 + "*500")
         assert time.monotonic() < deadline, slot_counters(a, liar.slot)
     liars.caught += 1
 
@@ -429,7 +426,7 @@ def test_who_does_not_consume(liar, honest, witness):
     session = liar.links[a.slot].sessions
     try:
         for target in (MAC, BROADCAST):
-            a.send((target + a.mac_bytes).hex() + "88b5" + "00" * 1400 + "*2000")
+            a.send((target + a.station).hex() + "88b5" + "00" * 1400 + "*2000")
         a.ping(b.address, "-c 10 -i 0.02")
         witness.goes_on()
         after = slot_counters(a, liar.slot)
@@ -494,21 +491,21 @@ def test_address_of_another_peer_in_frames(liar, honest):
     """Teaches nobody anything: what is for that peer still goes to it, and only there."""
     a, b = honest
     liar.received.clear()
-    forged = ethernet(BROADCAST, b.mac_bytes, ARP,
-                      arp(1, b.mac_bytes, b.address, bytes(6), "10.88.0.200"))
+    forged = ethernet(BROADCAST, b.station, ARP,
+                      arp(1, b.station, b.address, bytes(6), "10.88.0.200"))
     for _ in range(20):
         assert liar.send(a.slot, forged)
     liar.ping(a.address)
     a.ping(b.address, "-c 20 -i 0.02")
-    assert not [found for found in liar.received if found.frame[:6] == b.mac_bytes]
+    assert not [found for found in liar.received if found.frame[:6] == b.station]
 
 
 def test_address_of_another_peer_in_the_hello(server, honest, witness):
     """The one who had it keeps it."""
     a, b = honest
-    with NetPeer(server.socket, VECTORS, "10.88.0.98", mac=b.mac_bytes) as thief:
+    with NetPeer(server.socket, VECTORS, "10.88.0.98", mac=b.station) as thief:
         thief.wait_ready(a.slot)
-        forged = ethernet(a.mac_bytes, b.mac_bytes, 0x88b5, bytes(50))
+        forged = ethernet(a.station, b.station, 0x88b5, bytes(50))
         for _ in range(20):
             thief.send(a.slot, forged)
         a.ping(b.address, "-c 20 -i 0.02")
@@ -518,10 +515,10 @@ def test_address_of_another_peer_in_the_hello(server, honest, witness):
 def test_own_address_of_the_victim(server, honest, witness):
     """Nor does it believe that it is somebody else."""
     a, b = honest
-    with NetPeer(server.socket, VECTORS, "10.88.0.98", mac=a.mac_bytes) as thief:
+    with NetPeer(server.socket, VECTORS, "10.88.0.98", mac=a.station) as thief:
         thief.wait_ready(b.slot)
         for slot in (a.slot, b.slot):
-            thief.send(slot, ethernet(BROADCAST, a.mac_bytes, 0x88b5, bytes(50)))
+            thief.send(slot, ethernet(BROADCAST, a.station, 0x88b5, bytes(50)))
         b.ping(a.address, "-c 20 -i 0.02")
         witness.goes_on()
 

@@ -63,7 +63,7 @@ def test_flood_is_one_copy_for_each(machines, others, target):
     before = b.statistics()["rx_packets"]
     for peer in others:
         peer.wait_ready(a.slot, b.slot)
-    frame = bytes.fromhex(target) + a.mac_bytes + b"\x88\xb5" + bytes(range(50))
+    frame = bytes.fromhex(target) + a.station + b"\x88\xb5" + bytes(range(50))
     a.send(f"{frame.hex()}*50")
 
     def arrived(peer):
@@ -88,7 +88,7 @@ def test_unicast_goes_to_one(machines, others):
     a.ping(b.address, "-c 50 -i 0.01")
     transfer(a, b, MIB)
     for peer in others:
-        assert not [found for found in peer.received if found.frame[:6] == b.mac_bytes]
+        assert not [found for found in peer.received if found.frame[:6] == b.station]
 
 
 def test_a_station_behind_a_peer_is_learnt(machines, others):
@@ -100,7 +100,7 @@ def test_a_station_behind_a_peer_is_learnt(machines, others):
         for other in others:
             other.received.clear()
         assert peer.send(a.slot, ethernet(b"\xff" * 6, station, 0x88b5, b"here"))
-        frame = (station + a.mac_bytes).hex() + "88b5" + "11" * 60
+        frame = (station + a.station).hex() + "88b5" + "11" * 60
 
         def found(other, frame=frame):
             return [one for one in other.received if one.frame.hex().startswith(frame)]
