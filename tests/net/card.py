@@ -60,8 +60,9 @@ class Card:
         self.address = f"{SUBNET}.{number}"
         self.address6 = f"{SUBNET6}{number}"
         self.name = ""
-        # Its Ethernet address when it was found
+        # Its Ethernet address and its place in the directory, when it was found
         self.station = b""
+        self.slot = -1
 
     def load(self) -> "Card":
         """Load both drivers and set the interface up."""
@@ -80,6 +81,7 @@ class Card:
         self.name = self.vm.wait_for(
             f"ls {FUNCTIONS}/ivshmem.net.0/net | grep .").stdout.strip()
         self.station = self.mac_bytes
+        self.slot = int(self.vm.run("cat /sys/class/ivshmem/ivshmem0/peer_id").stdout)
         return self.name
 
     def configure(self) -> None:
@@ -100,11 +102,6 @@ class Card:
     def mac_bytes(self) -> bytes:
         """Likewise."""
         return bytes.fromhex(self.mac.replace(":", ""))
-
-    @property
-    def slot(self) -> int:
-        """Its place in the directory."""
-        return int(self.vm.run("cat /sys/class/ivshmem/ivshmem0/peer_id").stdout)
 
     @property
     def index(self) -> int:
