@@ -84,9 +84,10 @@ class Card:
         self.slot = int(self.vm.run("cat /sys/class/ivshmem/ivshmem0/peer_id").stdout)
         return self.name
 
-    def configure(self) -> None:
-        """Addresses and up; again, whatever is there already."""
+    def configure(self, words: str = "") -> None:
+        """Addresses and up, and @words of ip; again, whatever is there already."""
         self.vm.run(f"""
+            ip link set {self.name} {words or 'up'}
             ip address replace {self.address}/24 dev {self.name}
             ip link set {self.name} up
             ip address replace {self.address6}/64 dev {self.name} nodad""")

@@ -25,7 +25,7 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def restored(trio):
     """All offloads on, an MTU of 1500 and all addresses, whatever a test does."""
     yield
@@ -33,7 +33,6 @@ def restored(trio):
         words = " ".join(f"{name} on" for name in OFFLOADS)
         card.vm.run(f"ethtool -K {card.name} {words} || :; ip link set {card.name} mtu 1500")
         card.configure()
-        card.wait_carrier()
 
 
 def test_addresses_come_from_region_and_slot(trio):
@@ -87,7 +86,7 @@ def test_ping_to_all(trio):
     """A multicast of IPv6 and a broadcast of IPv4 are answered by both others."""
     a, b, c = trio
     said = a.vm.run(f"ping -n -c 2 -i 0.2 -I {a.name} ff02::1", check=False).stdout
-    assert len(set(re.findall(r"from (fe80\S+?)[:%]", said))) >= 2, said
+    assert len(set(re.findall(r"from (fe80[\w:]+)%", said))) >= 2, said
     for card in (b, c):
         card.vm.run("sysctl -qw net.ipv4.icmp_echo_ignore_broadcasts=0")
     found = set()
@@ -131,11 +130,16 @@ def test_three_machines_at_once(trio):
 @pytest.mark.parametrize("words", ["-b 2M -l 64", "-b 20M -l 1400 --reverse",
                                    "-b 20M -l 16000"])
 def test_udp(trio, words):
-    """What does not flood arrives; what is longer than the MTU arrives in parts."""
+    """The card loses none, a socket may; what is longer than the MTU goes in parts."""
     a, b, _ = trio
+    before = [card.statistics() for card in (a, b)]
     found = Stream(a, b, f"-u -t 1 {words}").result()["end"]["sum"]
     assert found["packets"] > 50
-    assert found["lost_packets"] <= found["packets"] * 0.05
+    assert found["lost_packets"] < found["packets"] * 0.5
+    for card, was in zip((a, b), before):
+        now = card.statistics()
+        for name in ("tx_dropped", "tx_errors", "rx_dropped", "rx_errors"):
+            assert now[name] == was[name], name
 
 
 def test_udp_flood(trio):
@@ -156,6 +160,7 @@ def test_transfer(trio, family):
         transfer(source, target, 64 * MIB if family == 4 else 16 * MIB, address)
 
 
+@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("mtu", [68, 576, 1280, 1500, 1501, 4000, 9000, 65500])
 def test_mtu(trio, mtu):
     """Exactly that size goes through, one byte more does not, and TCP knows."""
@@ -174,6 +179,7 @@ def test_mtu(trio, mtu):
         transfer(source, target, MIB // 8 if mtu < 1000 else 4 * MIB)
 
 
+@pytest.mark.usefixtures("restored")
 def test_mtus_that_differ(trio):
     """A frame that the receiver does not accept is not sent to it, and counted."""
     a, b, c = trio
@@ -197,24 +203,23 @@ def test_mtu_out_of_range(trio, mtu, what):
     assert (shown["min_mtu"], shown["max_mtu"]) == (68, 65500)
 
 
+@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("off", [[], *([name] for name in OFFLOADS), ["tx", "rx"],
                                  ["tso", "gso", "gro"], OFFLOADS],
                          ids=lambda off: "-".join(off) or "none")
-@pytest.mark.parametrize("side", ["sender", "both"])
-def test_offloads(trio, side, off):
-    """Whatever is switched off, on one side or both: the same bytes arrive."""
+def test_offloads(trio, off):
+    """Whatever is switched off, on one side and on both: the same bytes arrive."""
     a, b, _ = trio
-    for card in (a, b) if side == "both" else (a,):
+    for card in (a, b):
         card.ethtool("-K", " ".join(f"{name} off" for name in off) or "tx on")
-        card.wait_carrier()
-    a.reach(b.address)
-    for source, target in ((a, b), (b, a)):
-        transfer(source, target, 4 * MIB)
+        a.reach(b.address)
+        transfer(a, b, 4 * MIB)
+        transfer(b, a, 4 * MIB)
     a.reach(b.address6)
     transfer(a, b, MIB, b.address6)
-    Stream(a, b, "-u -t 1 -b 5M -l 8000").result()
 
 
+@pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("who, what", [("sender", "tx off tso off gso off"),
                                        ("sender", "tx off"), ("receiver", "rx off"),
                                        ("receiver", "rx off gro off")])

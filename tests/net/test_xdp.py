@@ -58,10 +58,7 @@ def restored(trio):
     """No program, and the usual MTU."""
     yield
     for card in trio:
-        detach(card)
-        card.ip("mtu 1500")
-        card.configure()
-        card.wait_carrier()
+        card.configure("xdpdrv off mtu 1500")
 
 
 def echo(card, address, sizes="1 18 19 100 999 1472"):
