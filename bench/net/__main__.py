@@ -172,12 +172,12 @@ def one_way(ends: list[End], seconds: float) -> dict[str, float]:
 
 def grown(ends: list[End], server: Server, count: int, seconds: float) -> dict[str, float]:
     """Some figures on the large segment, with @count peers on it."""
+    machines = slots(ends)
     with ExitStack() as present:
         for number in range(count - 2):
             peer = present.enter_context(NetPeer(server.socket, VECTORS, f"10.90.5.{10 + number}",
                                                  section="bench"))
-            peer.wait_ready(*(slot for slot in peer.others
-                              if slot in slots(ends)), timeout=PATIENCE)
+            peer.wait_ready(*machines, timeout=PATIENCE)
         return {"tcp_1": sum(tcp(*pair, 1, seconds)[0] for pair in (ends, ends[::-1])) / 2,
                 "udp_64": udp(ends[0], ends[1], seconds)[0]}
 
