@@ -58,7 +58,8 @@ def restored(trio):
     """No program, and the usual MTU."""
     yield
     for card in trio:
-        card.configure("xdpdrv off mtu 1500")
+        # "off" has to be the last word
+        card.configure("mtu 1500 xdpdrv off")
 
 
 def echo(card, address, sizes="1 18 19 100 999 1472"):
