@@ -117,31 +117,6 @@ def test_turned(trio, program):
                   f"{before + 100} ]")
 
 
-def test_redirect_to_another_interface(trio):
-    """From our card to a pair of virtual ones, and from such a pair to our card."""
-    a, b, _ = trio
-    path = programs(b.vm)
-    b.vm.run(f"""
-        modprobe veth && ip netns add inner &&
-        ip link add outside type veth peer name inside netns inner &&
-        ip -n inner link set inside address {b.mac} &&
-        ip -n inner address add {b.address}/24 dev inside &&
-        ip -n inner link set inside xdpdrv obj {path} program xdp_tx &&
-        ethtool -K outside gro on && ip link set outside up && ip -n inner link set inside up""")
-    outside = b.vm.run("cat /sys/class/net/outside/ifindex").stdout.strip()
-    attach(b, "away", programs(b.vm, int(outside)))
-    # What the inner one turns comes out of the outer one, and goes back to us.
-    back = b.vm.run(f"cat /sys/class/net/{b.name}/ifindex").stdout.strip()
-    b.vm.run(f"""
-        tc qdisc add dev outside clsact &&
-        tc filter add dev outside ingress matchall action mirred egress redirect dev {b.name}
-        """)
-    assert back != outside
-    a.reach(b.address)
-    echo(a, b.address, "1 100 1400")
-    b.vm.run("ip netns del inner")
-
-
 def test_mtu_that_does_not_fit(trio):
     """Refused with a reason, whichever comes first."""
     _, b, _ = trio
