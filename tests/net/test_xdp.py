@@ -117,6 +117,27 @@ def test_turned(trio, program):
                   f"{before + 100} ]")
 
 
+def test_redirect_to_another_interface(trio):
+    """From our card to one of a virtual pair: a socket at its other end gets them."""
+    a, b, _ = trio
+    b.vm.run(f"""
+        modprobe veth && ip netns add inner &&
+        ip link add outside type veth peer name inside netns inner &&
+        ip -n inner link set inside address {b.mac} &&
+        ip -n inner address add {b.address}/24 dev inside &&
+        ip -n inner link set inside xdpdrv obj {programs(b.vm)} program xdp_pass &&
+        ip link set outside up && ip -n inner link set inside up && rm -f /run/counts""")
+    outside = b.vm.run("cat /sys/class/net/outside/ifindex").stdout.strip()
+    attach(b, "away", programs(b.vm, int(outside)))
+    a.reach(b.address)
+    counter = b.vm.spawn(["ip", "netns", "exec", "inner", "/usr/bin/python3", "-c", COUNT, "7"])
+    b.vm.wait_for("[ -e /run/counts ]")
+    a.vm.run(f"for n in $(seq 20); do echo -n $n > /dev/udp/{b.address}/7; done; "
+             f"echo -n end > /dev/udp/{b.address}/7")
+    assert counter.wait().stdout == "20\n"
+    b.vm.run("ip netns del inner")
+
+
 def test_mtu_that_does_not_fit(trio):
     """Refused with a reason, whichever comes first."""
     _, b, _ = trio
