@@ -385,9 +385,9 @@ RINGS = {
     "padding at the start": to_the_start,
     "cons not aligned": lambda liar, slot: store_cons(liar, slot, lambda ring: ring.cons + 4),
     "cons beyond prod": lambda liar, slot: store_cons(
-        liar, slot, lambda ring: ring.cons + 16 * ALIGN),
+        liar, slot, lambda ring: ring.cons + 2 ** 30),
     "cons goes back": lambda liar, slot: store_cons(
-        liar, slot, lambda ring: ring.cons - ALIGN),
+        liar, slot, lambda ring: ring.cons - 2 ** 20),
 }
 
 
