@@ -27,6 +27,13 @@ test: ## run all tests; ends with "N passed, N failed"
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
 
+.PHONY: test-net
+test-net: ## tests of the network card between three machines: a quarter of an hour
+	@scripts/setup
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@scripts/test tests/net
+
 .PHONY: bench
 bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
 	@scripts/setup build lab
