@@ -49,7 +49,7 @@ SEARCHES = [
     Search("one snapshot, both come up", ("EVENTS=1", "RECORDS=1", "ROLLBACK"), live=True),
     Search("three peers start", ("EVENTS=0", "RECORDS=0"), rests=True, model=PEERS),
     Search("three peers, one crash", ("EVENTS=1", "ALL_UP"), rests=True, model=PEERS),
-    Search("three peers, one crash or snapshot", ("EVENTS=1", "ALL_UP", "ROLLBACK"),
+    Search("three peers, crash or snapshot", ("EVENTS=1", "ALL_UP", "ROLLBACK"),
            rests=True, model=PEERS),
     Search("three peers, one crashes twice",
            ("EVENTS=2", "ALL_UP", "SECOND=0", "RECORDS=0"), rests=True, model=PEERS),
