@@ -21,7 +21,7 @@ demo: ## two virtual machines and the host talk through shared memory
 	@$(PYTHON) -m demo
 
 .PHONY: test
-test: ## run all tests; ends with "N passed, N failed"
+test: ## run all tests but those of test-net; ends with "N passed, N failed"
 	@scripts/setup
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
