@@ -56,6 +56,8 @@ UNCHECKED = [
     Mutant("cons-unaligned", " || cons % IVRING_ALIGN) {", ") {", "prove_want_space"),
     Mutant("cons-read-twice", "p->cons = cons;",
            "p->cons = ivshmem_load_acquire32(&p->peer->cons);", "prove_want_space"),
+    Mutant("consumed-less", "p->next - p->cons <= left;", "p->next - p->cons < left;",
+           "prove_want_consumed"),
     Mutant("reserve-any-length", "if (length > ivring_max_length(p->size))",
            "if (0)", "prove_reserve_commit"),
     Mutant("reserve-without-padding", "return need <= room ? need : room + need;",
@@ -187,7 +189,7 @@ UNORDERED = [
       for name, comment in (
           ("publish", "Index before event; pairs with ivring_want_data()"),
           ("want-data", "Event before index; pairs with ivring_publish()"),
-          ("release", "Index before event; pairs with ivring_want_space()"),
+          ("release", "Index before event; pairs with ivring_want_consumed()"),
           ("want-space", "Event before index; pairs with ivring_release()"))),
     Mutant("session-prod-relaxed", "ivshmem_load_acquire32(&c->peer->prod);",
            "ivshmem_load32(&c->peer->prod);", "link_relacy"),

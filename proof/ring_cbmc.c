@@ -272,6 +272,22 @@ void prove_want_space(void)
 			 "it fits as was said, while the session lasts");
 }
 
+void prove_want_consumed(void)
+{
+	struct ivring_producer p = any_producer(), before = p;
+	__u32 left = nondet_word();
+	_Bool now;
+
+	now = ivring_want_consumed(&p, left);
+	index_belongs_here(p.fault, p.epoch, p.life.epoch, before.prod);
+	__CPROVER_assert(shared_loads <= 4, "index, epoch and own words once at most");
+	__CPROVER_assert(producer_consistent(&p), "producer consistent");
+	__CPROVER_assert(!before.fault || (now && p.fault == before.fault),
+			 "nobody waits for a broken ring");
+	__CPROVER_assert(p.fault || now == (p.next - p.cons <= left),
+			 "not more is left exactly when it says so");
+}
+
 void prove_peek_advance(void)
 {
 	struct ivring_consumer c = any_consumer(), before = c;

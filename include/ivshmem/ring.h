@@ -456,12 +456,33 @@ static inline bool ivring_publish(struct ivring_producer *p)
 }
 
 /**
+ * ivring_want_consumed() - ask to be kicked when little is left to consume
+ * @p: the producer
+ * @left: bytes that may still be there, headers and padding included
+ *
+ * To be called after ivring_publish(): the consumer cannot consume records that
+ * it was not shown.
+ *
+ * Return: true when not more is left already, or the ring is broken: do not wait.
+ */
+static inline bool ivring_want_consumed(struct ivring_producer *p, __u32 left)
+{
+	if (p->fault)
+		return true;
+
+	ivshmem_store32(&p->own->space_event, p->next - left - 1);
+	/* Event before index; pairs with ivring_release() */
+	ivshmem_mb();
+
+	return !ivring_refresh_cons(p) || p->next - p->cons <= left;
+}
+
+/**
  * ivring_want_space() - ask to be kicked when a record fits
  * @p: the producer
  * @length: bytes of its payload, not above ivring_max_length()
  *
- * To be called after ivring_publish(): the consumer cannot give back the space
- * of records that it was not shown.
+ * To be called after ivring_publish(), like ivring_want_consumed().
  *
  * Return: true when it fits already, or the ring is broken: do not wait.
  */
@@ -469,15 +490,7 @@ static inline bool ivring_want_space(struct ivring_producer *p, __u32 length)
 {
 	__u32 cost = ivring_cost(p, ivring_total(length));
 
-	if (p->fault)
-		return true;
-
-	ivshmem_store32(&p->own->space_event, p->next + cost - p->size - 1);
-	/* Event before index; pairs with ivring_release() */
-	ivshmem_mb();
-
-	return !ivring_refresh_cons(p) ||
-	       cost <= p->size - (p->next - p->cons);
+	return ivring_want_consumed(p, p->size - cost);
 }
 
 /* Looks at the producer's index: it may only grow, up to a full ring */
@@ -604,7 +617,7 @@ static inline bool ivring_release(struct ivring_consumer *c)
 	c->cons = c->next;
 	/* Payloads before index; pairs with ivring_refresh_cons() */
 	ivshmem_store_release32(&c->own->cons, c->cons);
-	/* Index before event; pairs with ivring_want_space() */
+	/* Index before event; pairs with ivring_want_consumed() */
 	ivshmem_mb();
 
 	return ivring_passed(ivshmem_load32(&c->peer->space_event), c->cons,

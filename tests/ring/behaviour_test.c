@@ -334,6 +334,31 @@ static void a_waiting_producer_is_kicked_when_it_fits(void **state)
 	}
 }
 
+static void a_producer_is_kicked_when_little_is_left(void **state)
+{
+	struct pair *pair = *state;
+
+	FOR_EACH_START(pair, s) {
+		unsigned int i, kicks = 0;
+
+		for (i = 0; i < 10; i++)
+			put(pair, FILLS(1), i);
+		ivring_publish(&pair->p);
+		assert_true(ivring_want_consumed(&pair->p, 10 * IVRING_ALIGN));
+		assert_false(ivring_want_consumed(&pair->p, 3 * IVRING_ALIGN));
+		for (i = 0; i < 10; i++) {
+			bool kick;
+
+			get(pair, FILLS(1), i);
+			kick = ivring_release(&pair->c);
+			assert_int_equal(kick, i == 6);
+			kicks += kick;
+		}
+		assert_int_equal(kicks, 1);
+		assert_true(ivring_want_consumed(&pair->p, 0));
+	}
+}
+
 static void a_batch_that_passes_the_event_kicks(void **state)
 {
 	struct pair *pair = *state;
@@ -390,6 +415,7 @@ int main(void)
 		TEST(passed_records_stay_until_released),
 		TEST(a_waiting_consumer_is_kicked_once),
 		TEST(a_waiting_producer_is_kicked_when_it_fits),
+		TEST(a_producer_is_kicked_when_little_is_left),
 		TEST(a_batch_that_passes_the_event_kicks),
 		TEST(setting_up_shows_an_empty_ring),
 	};
