@@ -47,6 +47,16 @@ static const char * const ivnet_peer_stats[PEER_STATS] = {
 #define QUEUE_STATS	(PEER_STATS - PEER_TX_PACKETS)
 #define ivnet_queue_stats	(ivnet_peer_stats + PEER_TX_PACKETS)
 
+/* Of each queue, too: what XDP programs have done with what came on it */
+static const char * const ivnet_xdp_stats[] = {
+	"xdp_packets",
+	"xdp_tx",
+	"xdp_redirects",
+	"xdp_drops",
+};
+
+#define XDP_STATS	ARRAY_SIZE(ivnet_xdp_stats)
+
 static void ivnet_get_drvinfo(struct net_device *dev,
 			      struct ethtool_drvinfo *info)
 {
@@ -61,7 +71,7 @@ static int ivnet_get_sset_count(struct net_device *dev, int set)
 
 	if (set != ETH_SS_STATS)
 		return -EOPNOTSUPP;
-	return 1 + net->nr_queues * QUEUE_STATS +
+	return 1 + net->nr_queues * (QUEUE_STATS + XDP_STATS) +
 	       (net->nr_links - 1) * PEER_STATS;
 }
 
@@ -74,10 +84,14 @@ static void ivnet_get_strings(struct net_device *dev, u32 set, u8 *data)
 		return;
 
 	ethtool_sprintf(&data, "%s", "tx_flooded");
-	for (n = 0; n < net->nr_queues; n++)
+	for (n = 0; n < net->nr_queues; n++) {
 		for (i = 0; i < QUEUE_STATS; i++)
 			ethtool_sprintf(&data, "queue%u_%s", n,
 					ivnet_queue_stats[i]);
+		for (i = 0; i < XDP_STATS; i++)
+			ethtool_sprintf(&data, "queue%u_%s", n,
+					ivnet_xdp_stats[i]);
+	}
 	for (n = 0; n < net->nr_links; n++)
 		for (i = 0; n != net->slot && i < PEER_STATS; i++)
 			ethtool_sprintf(&data, "peer%u_%s", n,
@@ -114,6 +128,29 @@ static void ivnet_add_counters(const struct ivnet_counters *counters, u64 *sum)
 	}
 }
 
+static u64 *ivnet_fill_queue(struct ivnet *net, u32 queue, u64 *data)
+{
+	const struct ivnet_xdp_counters *xdp = &net->queues[queue].xdp;
+	unsigned int start;
+	u32 slot;
+
+	memset(data, 0, QUEUE_STATS * sizeof(*data));
+	for (slot = 0; slot < net->nr_links; slot++)
+		if (slot != net->slot)
+			ivnet_add_counters(&net->links[slot].rings[queue].counters,
+					   data);
+	data += QUEUE_STATS;
+
+	do {
+		start = u64_stats_fetch_begin(&xdp->sync);
+		data[0] = u64_stats_read(&xdp->packets);
+		data[1] = u64_stats_read(&xdp->tx);
+		data[2] = u64_stats_read(&xdp->redirects);
+		data[3] = u64_stats_read(&xdp->drops);
+	} while (u64_stats_fetch_retry(&xdp->sync, start));
+	return data + XDP_STATS;
+}
+
 static u64 *ivnet_fill_peer(struct ivnet *net, u32 slot, u64 *data)
 {
 	struct ivnet_link *link = &net->links[slot];
@@ -138,13 +175,8 @@ static void ivnet_get_ethtool_stats(struct net_device *dev,
 	u32 i, slot;
 
 	*data++ = atomic_long_read(&net->tx_flooded);
-	for (i = 0; i < net->nr_queues; i++, data += QUEUE_STATS) {
-		memset(data, 0, QUEUE_STATS * sizeof(*data));
-		for (slot = 0; slot < net->nr_links; slot++)
-			if (slot != net->slot)
-				ivnet_add_counters(&net->links[slot].rings[i].counters,
-						   data);
-	}
+	for (i = 0; i < net->nr_queues; i++)
+		data = ivnet_fill_queue(net, i, data);
 
 	mutex_lock(&net->lock);
 	for (slot = 0; slot < net->nr_links; slot++)

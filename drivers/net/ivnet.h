@@ -89,6 +89,22 @@ struct ivnet_counters {
 };
 
 /**
+ * struct ivnet_xdp_counters - of the programs of a queue, written by NAPI
+ * @sync: for readers
+ * @packets: frames that a program has seen
+ * @tx: that it sent back
+ * @redirects: that it sent elsewhere
+ * @drops: that nobody got, by its wish or for want of space
+ */
+struct ivnet_xdp_counters {
+	struct u64_stats_sync sync;
+	u64_stats_t packets;
+	u64_stats_t tx;
+	u64_stats_t redirects;
+	u64_stats_t drops;
+};
+
+/**
  * struct ivnet_ring - what belongs to a pair of rings, beside these
  * @lock: of the producer; taken with bottom halves off
  * @waiting: the transmit queue is stopped until there is space
@@ -139,6 +155,7 @@ struct ivnet_link {
  * @xdp_rxq: where a program's frames come from
  * @until: local_clock() until when to look for more
  * @redirected: a program has redirected a frame
+ * @xdp: what programs have done
  */
 struct ivnet_queue {
 	struct ivnet *net;
@@ -148,6 +165,7 @@ struct ivnet_queue {
 	struct xdp_rxq_info xdp_rxq;
 	u64 until;
 	bool redirected;
+	struct ivnet_xdp_counters xdp;
 };
 
 /**

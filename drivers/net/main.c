@@ -247,6 +247,7 @@ static int ivnet_alloc_links(struct ivnet *net)
 	for (i = 0; i < net->nr_queues; i++) {
 		net->queues[i].net = net;
 		net->queues[i].index = i;
+		u64_stats_init(&net->queues[i].xdp.sync);
 		netif_napi_add(net->dev, &net->queues[i].napi, ivnet_poll);
 	}
 	return 0;

@@ -28,50 +28,64 @@ static struct sk_buff *ivnet_xdp_pass(struct ivnet_queue *queue,
 	return skb;
 }
 
-/* What the program wants; NULL if the frame's page is not its any more */
-static struct sk_buff *ivnet_xdp_act(struct ivnet_queue *queue,
-				     struct bpf_prog *prog,
-				     struct xdp_buff *xdp, struct page *page)
+static bool ivnet_xdp_tx(struct ivnet_queue *queue, const struct xdp_buff *xdp)
 {
 	struct ivnet *net = queue->net;
-	struct net_device *dev = net->dev;
+	u32 length = xdp->data_end - xdp->data;
+
+	if (!ivnet_send_flat(net, queue->index, xdp->data, length))
+		return false;
+	dev_sw_netstats_tx_add(net->dev, 1, length);
+	return true;
+}
+
+/* What became of a frame that is not the stack's */
+static void ivnet_xdp_count(struct ivnet_queue *queue, u32 act)
+{
+	struct ivnet_xdp_counters *counters = &queue->xdp;
+
+	u64_stats_update_begin(&counters->sync);
+	u64_stats_inc(&counters->packets);
+	if (act == XDP_TX)
+		u64_stats_inc(&counters->tx);
+	else if (act == XDP_REDIRECT)
+		u64_stats_inc(&counters->redirects);
+	else if (act != XDP_PASS)
+		u64_stats_inc(&counters->drops);
+	u64_stats_update_end(&counters->sync);
+}
+
+/*
+ * Does what the program wants, and returns what became of the frame: XDP_PASS,
+ * XDP_REDIRECT (its page is somebody else's), XDP_TX or XDP_DROP.
+ */
+static u32 ivnet_xdp_act(struct ivnet_queue *queue, struct bpf_prog *prog,
+			 struct xdp_buff *xdp)
+{
+	struct net_device *dev = queue->net->dev;
 	u32 act = bpf_prog_run_xdp(prog, xdp);
-	struct sk_buff *skb;
 
 	switch (act) {
 	case XDP_PASS:
-		skb = ivnet_xdp_pass(queue, xdp);
-		if (skb)
-			return skb;
-		put_page(page);
-		return ERR_PTR(-ENOMEM);
+	case XDP_DROP:
+		return act;
 	case XDP_TX:
-		if (ivnet_send_flat(net, queue->index, xdp->data,
-				    xdp->data_end - xdp->data))
-			dev_sw_netstats_tx_add(dev, 1,
-					       xdp->data_end - xdp->data);
-		else
-			trace_xdp_exception(dev, prog, act);
+		if (ivnet_xdp_tx(queue, xdp))
+			return act;
 		break;
 	case XDP_REDIRECT:
 		if (!xdp_do_redirect(dev, xdp, prog)) {
 			queue->redirected = true;
-			return NULL;
+			return act;
 		}
-		trace_xdp_exception(dev, prog, act);
 		break;
-	case XDP_DROP:
+	case XDP_ABORTED:
 		break;
 	default:
 		bpf_warn_invalid_xdp_action(dev, prog, act);
-		fallthrough;
-	case XDP_ABORTED:
-		trace_xdp_exception(dev, prog, act);
-		break;
 	}
-
-	put_page(page);
-	return NULL;
+	trace_xdp_exception(dev, prog, act);
+	return XDP_DROP;
 }
 
 /**
@@ -90,7 +104,9 @@ struct sk_buff *ivnet_xdp_run(struct ivnet_queue *queue, struct bpf_prog *prog,
 {
 	struct page *page = dev_alloc_page();
 	struct xdp_buff xdp;
+	struct sk_buff *skb;
 	void *start;
+	u32 act;
 
 	if (!page)
 		return ERR_PTR(-ENOMEM);
@@ -99,7 +115,15 @@ struct sk_buff *ivnet_xdp_run(struct ivnet_queue *queue, struct bpf_prog *prog,
 	ivshmem_copy_in(start + XDP_PACKET_HEADROOM, frame, length);
 	xdp_init_buff(&xdp, PAGE_SIZE, &queue->xdp_rxq);
 	xdp_prepare_buff(&xdp, start, XDP_PACKET_HEADROOM, length, true);
-	return ivnet_xdp_act(queue, prog, &xdp, page);
+	act = ivnet_xdp_act(queue, prog, &xdp);
+	ivnet_xdp_count(queue, act);
+	if (act == XDP_REDIRECT)
+		return NULL;
+	skb = act == XDP_PASS ? ivnet_xdp_pass(queue, &xdp) : NULL;
+	if (skb)
+		return skb;
+	put_page(page);
+	return act == XDP_PASS ? ERR_PTR(-ENOMEM) : NULL;
 }
 
 /**

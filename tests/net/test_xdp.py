@@ -48,6 +48,14 @@ def attach(card, program, path=""):
     card.wait_carrier()
 
 
+def counted(card):
+    """What the programs have done, all queues together."""
+    found = card.counters()
+    return {name: sum(value for key, value in found.items()
+                      if key.startswith("queue") and key.endswith(f"_xdp_{name}"))
+            for name in ("packets", "tx", "redirects", "drops")}
+
+
 def detach(card):
     """Let it go."""
     card.ip("xdpdrv off")
@@ -85,6 +93,7 @@ def test_drop(trio, program):
     a, b, _ = trio
     attach(b, program)
     a.reach(b.address)
+    before = counted(b)
     ports = {}
     for port in (7, 8):
         b.vm.run("rm -f /run/counts")
@@ -94,6 +103,9 @@ def test_drop(trio, program):
              f"echo -n $n > /dev/udp/{b.address}/8; done")
     a.vm.run(f"echo -n end > /dev/udp/{b.address}/8")
     assert ports[8].wait().stdout == "20\n"
+    after = counted(b)
+    assert after["drops"] == before["drops"] + 20
+    assert after["packets"] >= before["packets"] + 41
     detach(b)
     a.reach(b.address)
     a.vm.run(f"echo -n end > /dev/udp/{b.address}/7")
@@ -112,9 +124,11 @@ def test_turned(trio, program):
     transfer(a, b, MIB)
     # Several at once
     before = b.statistics()["tx_packets"]
+    turned = sum(counted(b)[name] for name in ("tx", "redirects"))
     a.vm.run(f"for n in $(seq 100); do echo -n $n > /dev/udp/{b.address}/7; done")
     b.vm.wait_for(f"[ $(cat /sys/class/net/{b.name}/statistics/tx_packets) -ge "
                   f"{before + 100} ]")
+    assert sum(counted(b)[name] for name in ("tx", "redirects")) == turned + 100
 
 
 def test_redirect_to_another_interface(trio):
