@@ -194,6 +194,18 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
         _watched[:] = [vm for vm in _watched if vm.alive]
 
 
+def pytest_sessionfinish(session: Any) -> None:
+    """One of several processes that run tests tells the first one of its guests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["boot_seconds"] = _boot_seconds
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Such a process has ended."""
+    _boot_seconds.extend(getattr(node, "workeroutput", {}).get("boot_seconds", []))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say what the guests ran on and how long they took to boot."""
     if _boot_seconds:
