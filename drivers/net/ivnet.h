@@ -107,7 +107,9 @@ struct ivnet_xdp_counters {
 /**
  * struct ivnet_ring - what belongs to a pair of rings, beside these
  * @lock: of the producer; taken with bottom halves off
- * @waiting: the transmit queue is stopped until there is space
+ * @queued: index of the producer, as the transmit queue's limit knows it
+ * @completed: likewise, of the consumer
+ * @waiting: the transmit queue is stopped until the peer has consumed
  * @stalled: the peer does not empty the ring: frames that do not fit are dropped
  * @stalls_at: jiffies when it is no longer waited for the peer
  * @armed: a kick is wanted for what follows @armed_at; NAPI only
@@ -117,6 +119,8 @@ struct ivnet_xdp_counters {
  */
 struct ivnet_ring {
 	spinlock_t lock;
+	u32 queued;
+	u32 completed;
 	bool waiting;
 	bool stalled;
 	unsigned long stalls_at;
@@ -264,7 +268,7 @@ bool ivnet_send_hello(struct ivnet *net, u32 slot);
 bool ivnet_send_flat(struct ivnet *net, u32 queue, const void *data, u32 length);
 void ivnet_publish(struct ivnet *net, u32 queue, u32 slot);
 void ivnet_wake(struct ivnet *net, u32 queue, u32 slot);
-void ivnet_wake_all(struct ivnet *net, u32 slot);
+void ivnet_queues_reset(struct ivnet *net, u32 slot);
 void ivnet_look_for_stalls(struct ivnet *net, u32 slot);
 
 /* rx.c */

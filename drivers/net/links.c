@@ -123,7 +123,7 @@ static void ivnet_link_down(struct ivnet *net, u32 slot)
 {
 	ivnet_quiesce(net, slot, slot);
 	ivnet_fdb_forget(net, slot);
-	ivnet_wake_all(net, slot);
+	ivnet_queues_reset(net, slot);
 }
 
 static void ivnet_count_fault(struct ivnet *net, u32 slot)
@@ -143,13 +143,11 @@ static void ivnet_link_up(struct ivnet *net, u32 slot)
 	struct ivnet_link *link = &net->links[slot];
 	u32 i;
 
-	for (i = 0; i < net->nr_queues; i++) {
-		link->rings[i].waiting = false;
-		link->rings[i].stalled = false;
+	for (i = 0; i < net->nr_queues; i++)
 		link->rings[i].armed = false;
-	}
 	if (!ivnet_send_hello(net, slot))
 		return;
+	ivnet_queues_reset(net, slot);
 
 	link->quiet = false;
 	/* All of the above before; pairs with ivnet_may_poll() */

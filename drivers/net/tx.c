@@ -108,33 +108,98 @@ static void ivnet_count_sent(struct ivnet_ring *ring, int ret, u32 length,
 	u64_stats_update_end(&counters->tx_sync);
 }
 
-/* Stops the queue of a ring that has no room for a longest frame */
-static void ivnet_stop_early(struct ivnet *net, u32 queue, u32 slot, bool *kick)
+/* Tells the queue's limit what was sent; of the ring's lock */
+static void ivnet_account(struct ivnet *net, u32 queue, u32 slot)
 {
-	struct ivlink_queue *pair = ivnet_pair(net, queue, slot);
 	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
-	u32 length = ivnet_reserve_length(net, slot);
-	struct netdev_queue *txq;
+	u32 next = ivnet_pair(net, queue, slot)->tx.next;
+	u32 bytes = next - ring->queued;
 
-	if (ivring_cost(&pair->tx, ivring_total(length)) <=
-	    pair->tx.size - (pair->tx.next - pair->tx.cons)) {
+	WRITE_ONCE(ring->queued, next);
+	if (!ring->stalled)
+		netdev_tx_sent_queue(ivnet_txq(net, queue, slot), bytes);
+}
+
+/* Tells it what the peer has consumed, as far as is known; of the ring's lock */
+static void ivnet_complete(struct ivnet *net, u32 queue, u32 slot)
+{
+	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
+	u32 cons = ivnet_pair(net, queue, slot)->tx.cons;
+	u32 bytes = cons - ring->completed;
+
+	/* Not yet what was there when it stalled */
+	if (bytes > ring->queued - ring->completed)
+		return;
+	if (ring->stalled) {
 		ring->stalled = false;
+		WRITE_ONCE(ring->completed, ring->queued);
 		return;
 	}
+	WRITE_ONCE(ring->completed, cons);
+	netdev_tx_completed_queue(ivnet_txq(net, queue, slot), 0, bytes);
+}
+
+/* Bytes that may be in the ring when a longest frame is to fit */
+static u32 ivnet_left_for_longest(struct ivnet *net, u32 queue, u32 slot)
+{
+	struct ivring_producer *tx = &ivnet_pair(net, queue, slot)->tx;
+	u32 total = ivring_total(ivnet_reserve_length(net, slot));
+
+	return tx->size - ivring_cost(tx, total);
+}
+
+/*
+ * Whether the queue of a ring has to stay stopped, for want of space or by its
+ * limit.  If so, the peer has been asked to ring when there is space, and half of
+ * what the limit waits for is consumed.  Of the ring's lock.
+ */
+static bool ivnet_must_wait(struct ivnet *net, u32 queue, u32 slot)
+{
+	struct ivring_producer *tx = &ivnet_pair(net, queue, slot)->tx;
+	struct netdev_queue *txq = ivnet_txq(net, queue, slot);
+	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
+	u32 left;
+
+	do {
+		ivnet_complete(net, queue, slot);
+		left = ivnet_left_for_longest(net, queue, slot);
+		if (netif_tx_queue_stopped(txq) && tx->next - tx->cons <= left)
+			netif_tx_wake_queue(txq);
+		/* Nobody waits for a broken ring */
+		if (tx->fault || !netif_xmit_stopped(txq))
+			return false;
+		if (!netif_tx_queue_stopped(txq))
+			left = min(left, (ring->queued - ring->completed) / 2);
+	} while (ivring_want_consumed(tx, left));
+	return true;
+}
+
+/* Stops the queue of a ring that has no room for a longest frame, or enough in it */
+static void ivnet_stop_early(struct ivnet *net, u32 queue, u32 slot,
+			     bool may_stop, bool *kick)
+{
+	struct ivring_producer *tx = &ivnet_pair(net, queue, slot)->tx;
+	struct netdev_queue *txq = ivnet_txq(net, queue, slot);
+	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
+
+	ivnet_complete(net, queue, slot);
 	if (ring->stalled)
 		return;
+	if (may_stop && tx->next - tx->cons >
+			ivnet_left_for_longest(net, queue, slot))
+		netif_tx_stop_queue(txq);
+	if (!netif_xmit_stopped(txq))
+		return;
 
-	txq = ivnet_txq(net, queue, slot);
-	netif_tx_stop_queue(txq);
+	*kick |= ivring_publish(tx);
+	if (!ring->waiting)
+		ring->stalls_at = jiffies + msecs_to_jiffies(IVNET_STALL_MS);
+	/* Before it is asked for: whoever is kicked sees it */
 	WRITE_ONCE(ring->waiting, true);
-	*kick |= ivring_publish(&pair->tx);
-	/* Stopped before it is asked for: whoever is kicked sees @waiting */
-	if (ivring_want_space(&pair->tx, length)) {
+	if (!ivnet_must_wait(net, queue, slot)) {
 		WRITE_ONCE(ring->waiting, false);
-		netif_tx_wake_queue(txq);
 		return;
 	}
-	ring->stalls_at = jiffies + msecs_to_jiffies(IVNET_STALL_MS);
 	u64_stats_update_begin(&ring->counters.tx_sync);
 	u64_stats_inc(&ring->counters.tx_stops);
 	u64_stats_update_end(&ring->counters.tx_sync);
@@ -151,8 +216,8 @@ static int ivnet_send(struct ivnet *net, u32 queue, u32 slot,
 	u32 length = source->length + sizeof(source->header);
 	struct ivlink_queue *pair = ivnet_pair(net, queue, slot);
 	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
+	bool kick = false, lost;
 	void __ivshmem *payload;
-	bool kick = false;
 	int ret;
 
 	spin_lock(&ring->lock);
@@ -168,15 +233,16 @@ static int ivnet_send(struct ivnet *net, u32 queue, u32 slot,
 		ivring_commit(&pair->tx, length, IVNET_KIND_FRAME);
 		if (publish)
 			kick |= ivring_publish(&pair->tx);
-		if (may_stop)
-			ivnet_stop_early(net, queue, slot, &kick);
+		ivnet_account(net, queue, slot);
+		ivnet_stop_early(net, queue, slot, may_stop, &kick);
 	}
 	ivnet_count_sent(ring, ret, source->length, kick);
+	lost = ret != -ENOTCONN && pair->tx.fault;
 	spin_unlock(&ring->lock);
 
 	if (kick)
 		ivshmem_function_kick(net->function, slot);
-	if (ret == -EPIPE || ret == -EPROTO)
+	if (lost)
 		ivnet_link_lost(net, slot);
 	return ret;
 }
@@ -210,7 +276,7 @@ void ivnet_publish(struct ivnet *net, u32 queue, u32 slot)
 }
 
 /**
- * ivnet_wake() - go on if there is space
+ * ivnet_wake() - look at what the peer has consumed, and go on if it is enough
  * @net: the card
  * @queue: of the ring
  * @slot: of the peer
@@ -219,35 +285,58 @@ void ivnet_publish(struct ivnet *net, u32 queue, u32 slot)
  */
 void ivnet_wake(struct ivnet *net, u32 queue, u32 slot)
 {
+	struct ivring_producer *tx = &ivnet_pair(net, queue, slot)->tx;
 	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
+	bool lost;
 
-	if (!READ_ONCE(ring->waiting))
+	if (READ_ONCE(ring->queued) == READ_ONCE(ring->completed))
 		return;
 
 	spin_lock(&ring->lock);
-	if (ring->waiting &&
-	    ivring_want_space(&ivnet_pair(net, queue, slot)->tx,
-			      ivnet_reserve_length(net, slot))) {
-		WRITE_ONCE(ring->waiting, false);
-		netif_tx_wake_queue(ivnet_txq(net, queue, slot));
-	}
+	if (ring->waiting)
+		WRITE_ONCE(ring->waiting, ivnet_must_wait(net, queue, slot));
+	else if (!tx->fault && ivring_refresh_cons(tx))
+		ivnet_complete(net, queue, slot);
+	lost = tx->fault;
 	spin_unlock(&ring->lock);
+
+	if (lost)
+		ivnet_link_lost(net, slot);
+}
+
+/* Nobody waits for the peer any more; of the ring's lock */
+static void ivnet_give_up(struct ivnet *net, u32 queue, u32 slot)
+{
+	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
+	struct netdev_queue *txq = ivnet_txq(net, queue, slot);
+
+	netdev_tx_reset_queue(txq);
+	WRITE_ONCE(ring->completed, ring->queued);
+	WRITE_ONCE(ring->waiting, false);
+	/* Whichever stopped it */
+	netif_tx_start_queue(txq);
+	netif_schedule_queue(txq);
 }
 
 /**
- * ivnet_wake_all() - nobody waits for a peer any more
+ * ivnet_queues_reset() - begin anew with the queues to a peer
  * @net: the card
  * @slot: of the peer, whose rings nobody uses
  *
  * Context: Process.
  */
-void ivnet_wake_all(struct ivnet *net, u32 slot)
+void ivnet_queues_reset(struct ivnet *net, u32 slot)
 {
+	struct ivnet_ring *ring;
 	u32 i;
 
 	for (i = 0; i < net->nr_queues; i++) {
-		WRITE_ONCE(ivnet_ring(net, i, slot)->waiting, false);
-		netif_tx_wake_queue(ivnet_txq(net, i, slot));
+		ring = ivnet_ring(net, i, slot);
+		spin_lock_bh(&ring->lock);
+		ring->stalled = false;
+		WRITE_ONCE(ring->queued, ivnet_pair(net, i, slot)->tx.next);
+		ivnet_give_up(net, i, slot);
+		spin_unlock_bh(&ring->lock);
 	}
 }
 
@@ -256,8 +345,8 @@ void ivnet_wake_all(struct ivnet *net, u32 slot)
  * @net: the card
  * @slot: of the peer
  *
- * To be called at least every IVNET_STALL_MS: who has made no room for a longest
- * frame for so long is not waited for until it has.
+ * To be called at least every IVNET_STALL_MS: who has not made a queue go on for so
+ * long is not waited for until all that was in the ring then is consumed.
  *
  * Context: Process.
  */
@@ -274,8 +363,7 @@ void ivnet_look_for_stalls(struct ivnet *net, u32 slot)
 		spin_lock(&ring->lock);
 		if (ring->waiting && time_after(jiffies, ring->stalls_at)) {
 			ring->stalled = true;
-			WRITE_ONCE(ring->waiting, false);
-			netif_tx_wake_queue(ivnet_txq(net, i, slot));
+			ivnet_give_up(net, i, slot);
 		}
 		spin_unlock(&ring->lock);
 		local_bh_enable();
