@@ -10,12 +10,11 @@ import time
 from typing import Any, Callable
 
 from .log import LabError
-from .paths import USERSPACE
 from .qmp import Lines
 
 ENVIRONMENT = {
-    "PATH": f"{USERSPACE}/tools/ivshmem:{USERSPACE}/server:"
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    # First those of the project: links that lab/guest/init has made
+    "PATH": "/run/programs:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
     "USER": "root",
     "SHELL": "/bin/bash",
@@ -122,9 +121,13 @@ class Agent:
               stdin: bytes = b"") -> int:
         """Start a program as leader of its own session; its process id."""
         whole = dict(ENVIRONMENT, **env)
+        # Static, an emulated processor has it started in no time; but it would run
+        # what is of its own by a name alone.
+        session = (["/bin/busybox", "setsid"] if argv[0].startswith("/")
+                   else ["/usr/bin/setsid"])
         arguments: dict[str, Any] = {
-            "path": "/usr/bin/setsid",
-            "arg": argv,
+            "path": session[0],
+            "arg": [*session[1:], *argv],
             "env": [f"{name}={value}" for name, value in whole.items()],
             "capture-output": True,
         }

@@ -21,7 +21,7 @@ from .initramfs import GUEST
 from .kernel import Kernel, get as get_kernel
 from .log import LabError
 from .network import Port
-from .paths import LAB, MODULES, ROOT, TOOLS
+from .paths import LAB, MODULES, ROOT, TOOLS, USERSPACE
 from .qmp import QMP, Closed
 
 # A guest may wait for anything that itself is bounded: many guests share few
@@ -288,6 +288,7 @@ class VM:
             "root_kind": self.root,
             "name": self.name,
             "tree": str(ROOT),
+            "userspace": str(USERSPACE),
             "modules": str(self.kernel.modules),
             "agent": str(self._agent_program()),
             "busybox": "/bin/busybox",
