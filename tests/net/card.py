@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A network card in a guest, and what the tests do with it."""
 
-import hashlib
 import json
 import re
 import shlex
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Iterable
 
 from lab import VM, Process, Server, ivshmem_doorbell
 from lab.agent import poll_until
@@ -30,6 +30,17 @@ for word in sys.argv[2:]:
     for _ in range(int(count or 1)):
         raw.send(bytes.fromhex(frame))
 """
+
+
+def together(action: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """action(item) of each item, at the same time; all must succeed."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(action, items))
+
+
+def until(vm: VM, condition: str, timeout: float = 60) -> None:
+    """Wait in the guest itself, where looking again costs least, until [ condition ]."""
+    vm.run(f"until {condition}; do busybox sleep 0.02; done", timeout)
 
 
 def module(vm: VM) -> Path:
@@ -78,19 +89,21 @@ class Card:
 
     def find(self) -> str:
         """The interface's name, once it is there."""
-        self.name = self.vm.wait_for(
-            f"ls {FUNCTIONS}/ivshmem.net.0/net | grep .").stdout.strip()
-        self.station = self.mac_bytes
-        self.slot = int(self.vm.run("cat /sys/class/ivshmem/ivshmem0/peer_id").stdout)
+        self.name, mac, slot = self.vm.wait_for(f"""
+            cd {FUNCTIONS}/ivshmem.net.0/net && name=$(echo *) && echo $name &&
+            cat $name/address /sys/class/ivshmem/ivshmem0/peer_id""").stdout.split()
+        self.station = bytes.fromhex(mac.replace(":", ""))
+        self.slot = int(slot)
         return self.name
 
     def configure(self, words: str = "") -> None:
         """Addresses and up, and @words of ip; again, whatever is there already."""
-        self.vm.run(f"""
-            ip link set {self.name} {words or 'up'}
-            ip address replace {self.address}/24 dev {self.name}
-            ip link set {self.name} up
-            ip address replace {self.address6}/64 dev {self.name} nodad""")
+        self.vm.run(["ip", "-batch", "-"], stdin=f"""
+            link set {self.name} {words or 'up'}
+            address replace {self.address}/24 dev {self.name}
+            link set {self.name} up
+            address replace {self.address6}/64 dev {self.name} nodad
+            """)
 
     # What it says
 
@@ -98,11 +111,6 @@ class Card:
     def mac(self) -> str:
         """Its Ethernet address."""
         return self.vm.run(f"cat /sys/class/net/{self.name}/address").stdout.strip()
-
-    @property
-    def mac_bytes(self) -> bytes:
-        """Likewise."""
-        return bytes.fromhex(self.mac.replace(":", ""))
 
     @property
     def index(self) -> int:
@@ -132,7 +140,11 @@ class Card:
 
     def wait_carrier(self, there: bool = True) -> None:
         """Wait until it has a carrier, or none."""
-        self.vm.wait_for(f"[ \"$(cat /sys/class/net/{self.name}/carrier)\" = {int(there)} ]")
+        until(self.vm, f'[ "$(< /sys/class/net/{self.name}/carrier)" = {int(there)} ]')
+
+    def wait_statistic(self, name: str, least: int) -> None:
+        """Wait until one of the standard ones is so large."""
+        until(self.vm, f"[ $(< /sys/class/net/{self.name}/statistics/{name}) -ge {least} ]")
 
     # What is done with it
 
@@ -157,24 +169,37 @@ class Card:
 
     def reach(self, address: str, count: int = 1, timeout: float = 60) -> None:
         """Ping until an answer comes, then @count times without a loss."""
-        self.vm.wait_for(f"ping -n -c 1 -W 1 {address}", timeout)
+        self.vm.wait_for(["ping", "-n", "-c", "1", "-W", "1", address], timeout)
         if count > 1:
-            self.ping(address, f"-c {count} -i 0.05")
+            self.ping(address, count)
 
-    def ping(self, address: str, words: str = "-c 3 -i 0.05") -> str:
-        """Ping without a loss."""
-        said = self.vm.run(f"ping -n -W 10 {words} {address}", timeout=BOUND).stdout
-        assert " 0% packet loss" in said, said
-        return said
+    def ping(self, address: str, count: int = 3, words: str = "") -> None:
+        """Ping, and have all answers, in their order.
+
+        At the end ping itself waits for twice the longest time that an answer took
+        before; on a busy host that is too short. With a deadline, which nobody
+        reaches, it goes on until it has @count answers instead: if one is missing, a
+        later number takes its place.
+        """
+        said = self.vm.run(f"ping -n -c {count} -i 0.02 -w {BOUND} {words} {address}",
+                           timeout=2 * BOUND, check=False).stdout
+        found = [int(number) for number in re.findall(r"icmp_seq=(\d+) (?:ttl|hop)", said)]
+        assert found[:count] == list(range(1, count + 1)), said
 
     def send(self, *frames: str) -> None:
         """Send frames, in hexadecimal, "*" and a count behind them if there are more."""
         self.vm.run(["/usr/bin/python3", "-c", SEND, self.name, *frames], timeout=BOUND)
 
 
+def meet(cards: list[Card]) -> None:
+    """Wait until each reaches each."""
+    together(lambda card: [card.reach(other.address) for other in cards if other is not card],
+             cards)
+
+
 def listening(vm: VM, port: int) -> None:
     """Wait until a program listens on a TCP port."""
-    vm.wait_for(f"ss -Hltn 'sport = {port}' | grep -q .")
+    until(vm, f"grep -Eqs '^ *[0-9]+: [0-9A-F]+:{port:04X} [0-9A-F:]+ 0A ' /proc/net/tcp*")
 
 
 class Stream:
@@ -241,28 +266,45 @@ class Witness:
         self.stream.stop()
 
 
-def transfer(source: Card, target: Card, size: int, address: str = "",
-             port: int = 7000) -> None:
+class Transfer:
+    """Random bytes on their way over TCP from one card to another."""
+
+    def __init__(self, source: Card, target: Card, size: int, address: str = "",
+                 port: int = 7000, inside: str = "") -> None:
+        """@inside of a network namespace of the target, if it is named."""
+        to = address or target.address
+        family, where = ("6", f"[{to}]") if ":" in to else ("4", to)
+        enter = f"ip netns exec {inside}" if inside else ""
+        self.receiver = target.vm.spawn(
+            f"set -o pipefail; {enter} socat -u TCP{family}-LISTEN:{port},reuseaddr STDOUT "
+            "| sha256sum")
+        # Until the other one listens
+        self.sender = source.vm.spawn(f"""
+            file=/run/sent-{port}
+            head -c {size} /dev/urandom > $file && sha256sum < $file &&
+            socat -u OPEN:$file TCP{family}:{where}:{port},retry=1000,interval=0.05 &&
+            rm $file""")
+
+    def wait(self) -> None:
+        """Wait until all of them have arrived as they were sent."""
+        sent, arrived = self.sender.wait(BOUND), self.receiver.wait(BOUND)
+        for result in (sent, arrived):
+            assert result.returncode == 0, result.stdout + result.stderr
+        assert len(sent.stdout.split()[0]) == 64
+        assert sent.stdout == arrived.stdout
+
+
+def transfer(source: Card, target: Card, size: int, address: str = "", port: int = 7000,
+             inside: str = "") -> None:
     """Copy @size random bytes over TCP; both ends have the same checksum."""
-    to = address or target.address
-    family = "6" if ":" in to else "4"
-    source.vm.run(f"head -c {size} /dev/urandom > /run/sent")
-    receiver = target.vm.spawn(
-        f"exec socat -u TCP{family}-LISTEN:{port},reuseaddr OPEN:/run/arrived,creat,trunc")
-    listening(target.vm, port)
-    where = f"[{to}]" if family == "6" else to
-    source.vm.run(f"socat -u OPEN:/run/sent TCP{family}:{where}:{port}", timeout=BOUND)
-    result = receiver.wait(BOUND)
-    assert result.returncode == 0, result.stderr
-    assert digest(target.vm, "/run/arrived") == digest(source.vm, "/run/sent")
-    target.vm.run(f"[ $(stat -c %s /run/arrived) = {size} ] && rm /run/arrived")
+    Transfer(source, target, size, address, port, inside).wait()
 
 
-def digest(vm: VM, path: str) -> str:
-    """The checksum of a file."""
-    found = vm.run(f"sha256sum {shlex.quote(path)}", timeout=BOUND).stdout.split()[0]
-    assert len(found) == 2 * hashlib.sha256().digest_size
-    return found
+def exchange(one: Card, other: Card, size: int, addresses: tuple[str, str] = ("", "")) -> None:
+    """Copy @size random bytes each way, at the same time; @addresses of both."""
+    for way in [Transfer(one, other, size, addresses[1]),
+                Transfer(other, one, size, addresses[0], port=7001)]:
+        way.wait()
 
 
 class Capture:
@@ -276,7 +318,7 @@ class Capture:
         self.process = self.vm.spawn(
             f"exec tcpdump -Z root -i {interface} -U -n {words} -w /mnt/share/{self.path.name} "
             f"{shlex.quote(expression)} 2>/run/tcpdump-{interface}")
-        self.vm.wait_for(f"grep -q 'listening on' /run/tcpdump-{interface}")
+        until(self.vm, f"[[ $(< /run/tcpdump-{interface}) == *listening* ]]")
 
     def stop(self) -> "Capture":
         """End it; all that came before is in the file."""
@@ -290,8 +332,13 @@ class Capture:
         self.process.wait(BOUND)
         return self
 
+    def wait_for(self, word: str, count: int) -> None:
+        """Wait until there are so many with a word in them."""
+        poll_until(lambda: sum(word in line for line in self.lines("")) >= count, BOUND,
+                   f"{count} frames with {word}")
+
     def lines(self, words: str = "-e") -> list[str]:
         """The frames as tcpdump prints them, one a line."""
         said = self.vm.run(f"tcpdump -n {words} -r /mnt/share/{self.path.name} 2>/dev/null",
-                           timeout=BOUND).stdout
+                           timeout=BOUND, check=False).stdout
         return re.sub(r"\n\s+", " ", said).splitlines()

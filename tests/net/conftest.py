@@ -3,7 +3,7 @@
 
 import pytest
 
-from .card import VECTORS, Card, device
+from .card import VECTORS, Card, device, meet, together
 
 PEERS = 4
 QUEUES = 2
@@ -21,9 +21,7 @@ def trio(module_vms, server):
     """Three guests, each of which reaches the others."""
     machines = [module_vms(name, start=False, devices=[device(server)]) for name in "abc"]
     module_vms.start(*machines)
-    cards = [Card(vm, number).load() for number, vm in enumerate(machines, 1)]
-    for card in cards:
-        for other in cards:
-            if other is not card:
-                card.reach(other.address)
+    cards = [Card(vm, number) for number, vm in enumerate(machines, 1)]
+    together(Card.load, cards)
+    meet(cards)
     return cards
