@@ -258,7 +258,7 @@ class Witness:
             assert set(now) >= set(self.first), "a connection broke"
             return any(now[port] >= before.get(port, 0) + amount for port in now)
 
-        poll_until(grown, timeout, "traffic between the others")
+        poll_until(grown, timeout, "traffic between the others", longest=0.5)
 
     def stop(self) -> None:
         """End it, which still runs."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.vm.peer import Flood
 
-from .card import VECTORS, Capture, Card, Witness, device, programs
+from .card import VECTORS, Capture, Card, Witness, device, programs, together
 from .frames import (ARP, BROADCAST, DATA_VALID, GSO_ECN, GSO_TCPV4, GSO_TCPV6,
                      GSO_UDP, GSO_UDP_L4, IPV4, NEEDS_CSUM, TCP, Header, arp, ethernet, ipv4,
                      tcp, udp)
@@ -38,11 +38,12 @@ def honest(module_vms, server):
     """Two machines that keep the rules."""
     machines = [module_vms(name, start=False, devices=[device(server)]) for name in "ab"]
     module_vms.start(*machines)
-    a, b = [Card(vm, number).load() for number, vm in enumerate(machines, 1)]
-    a.reach(b.address)
-    for card in (a, b):
-        card.ethtool("-L", f"combined {QUEUES}")
-        card.wait_carrier()
+    a, b = cards = [Card(vm, number) for number, vm in enumerate(machines, 1)]
+
+    def load(card):
+        card.load().ethtool("-L", f"combined {QUEUES}")
+
+    together(load, cards)
     # What goes to one station is passed on to a card that can do nothing by itself.
     a.vm.run(f"""
         modprobe dummy numdummies=0 && ip link add sink type dummy &&
@@ -417,7 +418,7 @@ def test_flood_of_kicks(liar, honest, witness):
     a, b = honest
     with Flood(liar.server, a.slot) as one, Flood(liar.server, b.slot) as two:
         witness.goes_on()
-        a.ping(b.address, "-c 10 -i 0.02")
+        a.ping(b.address, 10)
         liar.ping(a.address)
     assert one.rung > 1000 and two.rung > 1000
 
@@ -431,7 +432,7 @@ def test_who_does_not_consume(liar, honest, witness):
     try:
         for target in (MAC, BROADCAST):
             a.send((target + a.station).hex() + "88b5" + "00" * 1400 + "*2000")
-        a.ping(b.address, "-c 10 -i 0.02")
+        a.ping(b.address, 10)
         witness.goes_on()
         after = slot_counters(a, liar.slot)
         assert after["tx_dropped"] - before["tx_dropped"] > 1000
@@ -500,7 +501,7 @@ def test_address_of_another_peer_in_frames(liar, honest):
     for _ in range(20):
         assert liar.send(a.slot, forged)
     liar.ping(a.address)
-    a.ping(b.address, "-c 20 -i 0.02")
+    a.ping(b.address, 20)
     assert not [found for found in liar.received if found.frame[:6] == b.station]
 
 
@@ -512,7 +513,7 @@ def test_address_of_another_peer_in_the_hello(server, honest, witness):
         forged = ethernet(a.station, b.station, 0x88b5, bytes(50))
         for _ in range(20):
             thief.send(a.slot, forged)
-        a.ping(b.address, "-c 20 -i 0.02")
+        a.ping(b.address, 20)
         witness.goes_on()
 
 
@@ -523,7 +524,7 @@ def test_own_address_of_the_victim(server, honest, witness):
         thief.wait_ready(b.slot)
         for slot in (a.slot, b.slot):
             thief.send(slot, ethernet(BROADCAST, a.station, 0x88b5, bytes(50)))
-        b.ping(a.address, "-c 20 -i 0.02")
+        b.ping(a.address, 20)
         witness.goes_on()
 
 

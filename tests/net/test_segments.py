@@ -85,7 +85,7 @@ def test_unicast_goes_to_one(machines, others):
     a.reach(b.address)
     for peer in others:
         peer.received.clear()
-    a.ping(b.address, "-c 50 -i 0.01")
+    a.ping(b.address, 50)
     transfer(a, b, MIB)
     for peer in others:
         assert not [found for found in peer.received if found.frame[:6] == b.station]
@@ -143,8 +143,8 @@ def test_smallest_rings(vms, servers):
         # An Ethernet header with a VLAN tag
         assert card.link()["max_mtu"] == longest - 18
         card.ip(f"mtu {longest - 18}")
-        card.ping("10.88.0.10", f"-c 5 -i 0.05 -M do -s {longest - 18 - 28}")
+        card.ping("10.88.0.10", 5, f"-M do -s {longest - 18 - 28}")
         assert "mtu greater than" in card.refused(
             f"ip link set {card.name} mtu {longest - 17}")
         # Many times round so small a ring
-        card.ping("10.88.0.10", "-c 200 -i 0.002 -s 1400")
+        card.ping("10.88.0.10", 200, "-s 1400")
