@@ -32,6 +32,8 @@ CBMC, COMPILER, REPLACER = (Program("trixie", PACKAGES, f"usr/bin/{name}")
 BOUND = 600
 # How often loops run at most, where it is not 2: CBMC proves that, too.
 UNWIND = {
+    "ivblk_clear.0": 21,
+    "ivblk_parse_disk.0": 20,
     "ivlink_end.0": 9,
     "ivnet_parse_hello.0": 6,
     "ivpeer_take_name.0": 40,
@@ -48,6 +50,7 @@ UNWIND = {
     "ivregion_same_name.0": 32,
     "ivregion_unused_zero.0": 32,
     "prove_outbox_size.0": 20,
+    "prove_parse_disk_hello.0": 20,
     "prove_parse_hello.0": 6,
     "prove_parts_apart.0": 16,
     "prove_parts_owned.0": 16,

@@ -93,6 +93,7 @@ _wire = partial(Mutant, header="wire.h")
 _peer = partial(Mutant, header="peer.h", found_by="prove_look")
 _link = partial(Mutant, header="link.h", found_by="prove_link_step")
 _net = partial(Mutant, header="net.h", found_by="prove_parse_hello")
+_blk = partial(Mutant, header="blk.h", found_by="prove_parse_request")
 _order = partial(Mutant, header="link.h", found_by="link_relacy")
 
 _ACK = "\t__u32 ack = ivshmem_load_acquire32(&link->peer->ack);\t\t/* [W1] */\n"
@@ -166,6 +167,19 @@ UNKEPT = [
     _link("stop-stays-announced", "\tivlink_withdraw(link);\n\tlink->state = IVLINK_DOWN;",
           "\tlink->state = IVLINK_DOWN;", found_by="prove_link_start_stop"),
     _net("hello-any-queues", " && limits->queues <= queues &&", " &&"),
+    _blk("disk-any-queues", " || disk->queues > queues)", ")",
+         found_by="prove_parse_disk_hello"),
+    _blk("disk-of-any-size", "high > IVBLK_SECTORS_HIGH_MAX ||", "",
+         found_by="prove_parse_disk_hello"),
+    _blk("serial-unprintable", "hello->serial[i] < 0x20 ||", "!hello->serial[i] ||",
+         found_by="prove_parse_disk_hello"),
+    _blk("read-only-written", "return !(disk->features & IVBLK_READ_ONLY);", "return true;"),
+    _blk("request-beyond-the-end", "io->length / IVBLK_SECTOR <= disk->sectors - io->sector;",
+         "true;"),
+    _blk("request-behind-the-end", "io->sector <= disk->sectors &&\n\t       ", ""),
+    _blk("request-beyond-buffers", " &&\n\t\t       io->length <= buffers - io->buffer;", ";"),
+    _blk("request-any-length", "io->length <= disk->max_length &&\n\t\t       ", ""),
+    _blk("extent-any-length", "return io->length <= disk->max_extent;", "return true;"),
 ]
 
 # Takes minutes to be found by CBMC; the fuzzer finds it in seconds.

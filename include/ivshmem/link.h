@@ -109,7 +109,7 @@ static inline void ivlink_init(struct ivlink *link, __u8 __ivshmem *memory,
 			       __u32 slot, __u32 peer,
 			       struct ivlink_queue *queues)
 {
-	__u32 size = section->ring_size;
+	__u32 size = ivregion_records_size(section);
 	struct ivlink_queue *queue;
 	__u32 i;
 

@@ -429,6 +429,37 @@ static inline __u64 ivregion_data_offset(const struct ivregion *region,
 	       ((__u64)place * section->queues + queue) * section->ring_size;
 }
 
+/**
+ * ivregion_records_size() - bytes of the ring within the data of a ring
+ * @section: a section with a ring_size
+ *
+ * Return: all of it, a power of two; of a BLK section a sixteenth, but
+ * IVRING_SIZE_MIN at least.  What follows are buffers.
+ */
+static inline __u32 ivregion_records_size(const struct ivregion_section *section)
+{
+	if (section->type != IVREGION_BLK)
+		return section->ring_size;
+	return section->ring_size / 16 > IVRING_SIZE_MIN ?
+	       section->ring_size / 16 : IVRING_SIZE_MIN;
+}
+
+/* ivregion_buffers_size() - likewise, of the buffers: written by the producer */
+static inline __u32 ivregion_buffers_size(const struct ivregion_section *section)
+{
+	return section->ring_size - ivregion_records_size(section);
+}
+
+/* ivregion_buffers_offset() - likewise, where the buffers of a ring are */
+static inline __u64
+ivregion_buffers_offset(const struct ivregion *region,
+			const struct ivregion_section *section,
+			__u32 from, __u32 to, __u32 queue)
+{
+	return ivregion_data_offset(region, section, from, to, queue) +
+	       ivregion_records_size(section);
+}
+
 static inline bool ivregion_name_letter(__u8 letter)
 {
 	return (letter >= 'a' && letter <= 'z') ||

@@ -11,7 +11,7 @@ from lab.paths import ROOT
 
 DOCUMENT = (ROOT / 'Documentation/wire-format.rst').read_text()
 HEADERS = {name: (ROOT / f'include/ivshmem/{name}.h').read_text()
-           for name in ('ring', 'wire', 'peer', 'link', 'net')}
+           for name in ('ring', 'wire', 'peer', 'link', 'net', 'blk')}
 ALL_HEADERS = '\n'.join(HEADERS.values())
 # Structures that lie in the region, and the parts that have their tables.
 TABLES = {'ivregion_superblock': 'The superblock',
@@ -23,7 +23,10 @@ TABLES = {'ivregion_superblock': 'The superblock',
           'ivring_rx': 'The line of the consumer',
           'ivring_record': 'The header of a record',
           'ivnet_hello': 'The hello',
-          'ivnet_frame': 'The header of a frame'}
+          'ivnet_frame': 'The header of a frame',
+          'ivblk_hello': 'The hello of a disk',
+          'ivblk_request': 'A request',
+          'ivblk_response': 'A response'}
 # Enumerations whose values are in the region, or whose order is told.
 ON_WIRE = ('ivregion_type', 'ivregion_status')
 MARKS = ('A1', 'A2', 'A3', 'W0', 'W1', 'W2', 'W3', 'W4', 'U1', 'U2')
@@ -41,7 +44,7 @@ def run_c(tmp_path: Path, body: str, before: str = '') -> list[int]:
     """The numbers that a program prints, which knows all headers."""
     source = tmp_path / 'values.c'
     source.write_text('#include <stdio.h>\n#include <ivshmem/link.h>\n'
-                      '#include <ivshmem/net.h>\n'
+                      '#include <ivshmem/net.h>\n#include <ivshmem/blk.h>\n'
                       f'{before}\nint main(void)\n{{\n{body}\treturn 0;\n}}\n')
     subprocess.run(['gcc', f'-I{ROOT}/include', source, '-o', tmp_path / 'values'],
                    check=True)
@@ -100,7 +103,8 @@ def test_the_tables_have_the_offsets_and_sizes_of_the_headers(
     ('ring', 'Constants', 'IVRING'),
     ('wire', 'Constants of the region', 'IVREGION'),
     ('peer', 'The line of a peer', 'IVPEER'),
-    ('link', 'Faults and rests', 'IVLINK'), ('net', 'The hello', 'IVNET')])
+    ('link', 'Faults and rests', 'IVLINK'), ('net', 'The hello', 'IVNET'),
+    ('blk', 'The hello of a disk', 'IVBLK')])
 def test_the_constants_are_those_of_the_headers(tmp_path: Path, header: str,
                                                 title: str, prefix: str):
     told = rows(part(title), rf'{prefix}_\w+')
