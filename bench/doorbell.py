@@ -3,8 +3,6 @@
 space, in one run: alternating, in the same two virtual machines."""
 
 import argparse
-import json
-import subprocess
 import sys
 from contextlib import ExitStack
 from typing import Any
@@ -13,8 +11,8 @@ from bench import report
 from demo.demo import SLOTS, VECTORS, Stage, complaints, ping, start_vms
 from demo.peers import DemoError, Guest, Host
 from demo.report import PAIRS
-from lab import LabError, Server, accel, kernel
-from lab.paths import BUILD, ROOT
+from lab import Server, accel, kernel
+from lab.paths import BUILD
 
 RESULT = BUILD / "bench/doorbell.json"
 
@@ -68,8 +66,7 @@ def measure(runs: int, count: int, cleanup: ExitStack) -> dict[str, Any]:
     for guest in guests:
         guest.load_driver()
     host = cleanup.enter_context(Host(server))
-    about = report.machine(qemu=accel.qemu_version().split("version ")[-1].split()[0],
-                           accel=mode, guest_kernel=guest_kernel.release)
+    about = report.guests()
     measured = []
     for number in range(1, runs + 1):
         stage.say(f"run {number} of {runs}")
@@ -90,23 +87,15 @@ def main() -> int:
     args = parser.parse_args()
     if args.runs < 1 or args.count < 1:
         parser.error("--runs and --count are at least 1")
-    try:
-        with ExitStack() as cleanup:
-            outcome = measure(args.runs, args.count, cleanup)
-    except KeyboardInterrupt:
-        print("bench: interrupted; everything is stopped", file=sys.stderr)
-        return 130
-    except (DemoError, LabError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    if args.json:
-        print(json.dumps(outcome, indent=2))
-    else:
-        print(f"\n{report.table(outcome['results'])}\n\nMedians of {args.runs} alternating runs, "
-              f"round trips in microseconds; a ratio above 1 is in the driver's favour.\n"
-              f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
-              f"Raw data: {RESULT.relative_to(ROOT)}")
-    return 0
+
+    def measured(cleanup: ExitStack) -> dict[str, Any]:
+        try:
+            return measure(args.runs, args.count, cleanup)
+        except DemoError as error:
+            raise report.BenchError(error) from error
+
+    return report.run(measured, args.json, RESULT,
+                      f"Medians of {args.runs} alternating runs, round trips in microseconds")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What all benchmarks write and print: the machine, medians, ratios, a table."""
+"""What all benchmarks say, write and print: progress, the machine, medians, ratios, a
+table; and how they end."""
 
 import json
 import os
 import platform
 import statistics
 import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
+from lab import LabError, accel, kernel
 from lab.paths import ROOT
+
+
+class BenchError(Exception):
+    """Why nothing can be measured."""
+
+
+def say(text: str) -> None:
+    """Progress, for whoever watches."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def machine(**more: Any) -> dict[str, Any]:
@@ -25,6 +38,14 @@ def machine(**more: Any) -> dict[str, Any]:
     return {**about, **more}
 
 
+def guests(**more: Any) -> dict[str, Any]:
+    """machine(), and what the virtual machines are."""
+    guest_kernel = kernel.get()
+    return machine(qemu=accel.qemu_version().split("version ")[-1].split()[0],
+                   accel=accel.choose(guest_kernel)[0], guest_kernel=guest_kernel.release,
+                   **more)
+
+
 def row(name: str, unit: str, better: str, ours: list[float], peer: str,
         theirs: list[float]) -> dict[str, Any]:
     """A comparison; a ratio above 1 is in our favour, whatever the unit."""
@@ -35,11 +56,27 @@ def row(name: str, unit: str, better: str, ours: list[float], peer: str,
             "runs": len(ours), "ours_all": ours, "theirs_all": theirs}
 
 
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _spread(figures: list[float]) -> float:
+    """How far apart they are, in percent of their median."""
+    return 100 * (max(figures) - min(figures)) / statistics.median(figures)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """For people; the ratio is how many times better ours is."""
-    lines = [f"{'name':<24}{'unit':<8}{'ours':>10}{'theirs':>10}  {'peer':<15}{'ratio':>7}"]
-    lines += [f"{row['name']:<24}{row['unit']:<8}{row['ours']:>10.4g}{row['theirs']:>10.4g}"
-              f"  {row['peer']:<15}{row['ratio']:>7.3g}" for row in rows]
+    """For people; the ratio is how many times better ours is.
+
+    The last column is how far apart the single figures are, in percent: ours, theirs.
+    """
+    lines = [f"{'name':<24}{'unit':<8}{'ours':>13}{'theirs':>13}  {'peer':<18}{'ratio':>7}"
+             f"{'spread':>12}"]
+    for one in rows:
+        apart = "/".join(f"{_spread(one[side]):.1f}" for side in ("ours_all", "theirs_all"))
+        lines.append(f"{one['name']:<24}{one['unit']:<8}{_figure(one['ours']):>13}"
+                     f"{_figure(one['theirs']):>13}  {one['peer']:<18}{one['ratio']:>7.3g}"
+                     f"{apart:>12}")
     return "\n".join(lines)
 
 
@@ -49,3 +86,25 @@ def write(path: Path, about: dict[str, Any], rows: list[dict[str, Any]]) -> dict
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(outcome, indent=2) + "\n")
     return outcome
+
+
+def run(measure: Callable[[ExitStack], dict[str, Any]], as_json: bool, path: Path,
+        words: str) -> int:
+    """Measure and print the results, which @path keeps, as JSON or as a table that @words
+    follow; an exit status. All that was started has ended then, whatever happened."""
+    try:
+        with ExitStack() as cleanup:
+            outcome = measure(cleanup)
+    except KeyboardInterrupt:
+        say("bench: interrupted; everything is stopped")
+        return 130
+    except (BenchError, LabError, OSError, subprocess.SubprocessError) as error:
+        say(f"bench: {error}")
+        return 1
+    if as_json:
+        print(json.dumps(outcome, indent=2))
+    else:
+        print(f"\n{table(outcome['results'])}\n\n{words}; a ratio above 1 is in our favour.\n"
+              f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
+              f"Raw data: {path.relative_to(ROOT)}")
+    return 0

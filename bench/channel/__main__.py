@@ -10,15 +10,15 @@ stream_64k_place  the same without copies: made and looked at where it is
 
 import argparse
 import json
-import subprocess
 import sys
 from contextlib import ExitStack
 from typing import Any
 
 from bench import report
-from lab import VM, LabError, Process, Server, accel, ivshmem_doorbell, kernel
+from bench.report import BenchError, say
+from lab import VM, Process, Server, ivshmem_doorbell
 from lab.network import Network, Port
-from lab.paths import BUILD, ROOT, USERSPACE
+from lab.paths import BUILD, USERSPACE
 
 RESULT = BUILD / "bench/channel.json"
 FOLDER = BUILD / "bench/channel"
@@ -31,10 +31,6 @@ VECTORS = 2
 SIZE, LAYOUT = "32M", "raw=bench:16M"
 WAYS = {"stream_64k": "copy", "stream_64k_place": "place"}
 PATIENCE = 120
-
-
-class BenchError(Exception):
-    """Why nothing can be measured."""
 
 
 def ended(process: Process, seconds: float) -> str:
@@ -90,17 +86,13 @@ def slots(vms: list[VM]) -> list[VM]:
 
 def measure(runs: int, seconds: float, cleanup: ExitStack) -> dict[str, Any]:
     """Boot the machines and run all of it."""
-    guest_kernel = kernel.get()
-    mode, _ = accel.choose(guest_kernel)
     FOLDER.mkdir(parents=True, exist_ok=True)
     network = cleanup.enter_context(Network(2))
     server = cleanup.enter_context(Server(name="bench", peers=2, vectors=VECTORS, size=SIZE,
                                           layout=LAYOUT, directory=FOLDER))
-    print("starting two virtual machines", file=sys.stderr, flush=True)
+    say("starting two virtual machines")
     vms = start(server, network, cleanup)
-    about = report.machine(qemu=accel.qemu_version().split("version ")[-1].split()[0],
-                           accel=mode, guest_kernel=guest_kernel.release,
-                           seconds=seconds)
+    about = report.guests(seconds=seconds)
     by_slot = slots(vms)
     ports = [network.ports[vms.index(vm)] for vm in by_slot]
     found: dict[str, list[float]] = {name: [] for name in (*WAYS, PEER)}
@@ -108,9 +100,8 @@ def measure(runs: int, seconds: float, cleanup: ExitStack) -> dict[str, Any]:
         for name, way in WAYS.items():
             found[name].append(channel(by_slot, way, seconds))
         found[PEER].append(tcp(by_slot, ports, seconds))
-        print(f"run {number} of {runs}: " + ", ".join(
-            f"{name} {figures[-1]:.2f}" for name, figures in found.items()) + " Gbit/s",
-            file=sys.stderr, flush=True)
+        say(f"run {number} of {runs}: " + ", ".join(
+            f"{name} {figures[-1]:.2f}" for name, figures in found.items()) + " Gbit/s")
     rows = [report.row(name, "Gbit/s", "higher", found[name], PEER, found[PEER])
             for name in WAYS]
     return report.write(RESULT, about, rows)
@@ -126,24 +117,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.runs < 1 or not 0 < args.seconds <= 3600:
         parser.error("--runs is at least 1, --seconds is 1 to 3600")
-    try:
-        with ExitStack() as cleanup:
-            outcome = measure(args.runs, args.seconds, cleanup)
-    except KeyboardInterrupt:
-        print("bench: interrupted; everything is stopped", file=sys.stderr)
-        return 130
-    except (BenchError, LabError, OSError, TimeoutError,
-            subprocess.SubprocessError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    if args.json:
-        print(json.dumps(outcome, indent=2))
-    else:
-        print(f"\n{report.table(outcome['results'])}\n\nMedians of {args.runs} alternating "
-              f"runs of {args.seconds:g} s; a ratio above 1 is in the channel's favour.\n"
-              f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
-              f"Raw data: {RESULT.relative_to(ROOT)}")
-    return 0
+    return report.run(lambda cleanup: measure(args.runs, args.seconds, cleanup), args.json,
+                      RESULT, f"Medians of {args.runs} alternating runs of {args.seconds:g} s")
 
 
 if __name__ == "__main__":

@@ -19,15 +19,14 @@ flag              two words, one for each direction, stored and looked at
 """
 
 import argparse
-import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from bench import report
+from bench.report import BenchError, say
 from lab.paths import BUILD, ROOT, USERSPACE
 
 RESULT = BUILD / "bench/ring.json"
@@ -38,12 +37,9 @@ PEERS = ("memcpy", "memcpy-unsynced", "memcpy-one-core", "ring-each", "seqpacket
 # Name of the figure: what the program is asked for, and whom it is held to.
 FIGURES = {"msg_64": ("64", PEERS), "msg_1500": ("1500", PEERS),
            "msg_64k": ("65536", PEERS), "pingpong": ("pingpong", ("flag", "pipe"))}
+UNIT, UNITS = ("msg/s", "higher"), {"pingpong": ("ns", "lower")}
 # Other work on the machine takes the cores away in the middle of a measurement.
 QUIET = 0.5
-
-
-class BenchError(Exception):
-    """Why nothing can be measured."""
 
 
 def two_cores() -> tuple[int, int]:
@@ -72,18 +68,6 @@ def take_precedence() -> None:
         raise BenchError("--realtime needs root") from error
 
 
-def machine(cpus: tuple[int, int]) -> dict[str, Any]:
-    """What the figures were measured on."""
-    model = next((line.split(":")[1].strip() for line in
-                  Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT,
-                            capture_output=True, text=True, check=False).stdout.strip()
-    return {"cpu": model, "cores": os.cpu_count(), "cpus_used": cpus,
-            "kernel": platform.release(), "qemu": None, "accel": None,
-            "guest_kernel": None, "commit": commit, "load_before": os.getloadavg()}
-
-
 class Bench:
     """Measures; keeps all figures by name and way."""
 
@@ -107,8 +91,7 @@ class Bench:
     def run(self, rounds: int) -> None:
         """All ways in turn, again and again."""
         for number in range(rounds):
-            print(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.2f}",
-                  file=sys.stderr, flush=True)
+            say(f"round {number + 1} of {rounds}, load {os.getloadavg()[0]:.2f}")
             for name, (asked, peers) in FIGURES.items():
                 for way in ("ring", *peers):
                     figure = self.measure(way, asked)
@@ -122,30 +105,10 @@ class Bench:
             for peer in peers:
                 theirs = [value for value in self.found[name, peer] if value is not None]
                 if theirs:
-                    rows.append(row(name, ours, peer, theirs))
+                    rows.append(report.row(name, *UNITS.get(name, UNIT), ours, peer, theirs))
                 else:
-                    print(f"{name}: {peer} is not available here", file=sys.stderr)
+                    say(f"{name}: {peer} is not available here")
         return rows
-
-
-def row(name: str, ours: list[float], peer: str, theirs: list[float]) -> dict[str, Any]:
-    """One line of the results."""
-    lower = name == "pingpong"
-    pair = statistics.median(ours), statistics.median(theirs)
-    return {"name": name, "unit": "ns" if lower else "msg/s",
-            "better": "lower" if lower else "higher",
-            "ours": pair[0], "peer": peer, "theirs": pair[1],
-            "ratio": round(pair[1] / pair[0] if lower else pair[0] / pair[1], 3),
-            "runs": len(ours), "ours_all": ours, "theirs_all": theirs}
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """For people."""
-    lines = [f"{'name':10}{'unit':7}{'ring':>14}{'theirs':>14}  {'peer':17}{'ratio':>8}"]
-    lines += [f"{row['name']:10}{row['unit']:7}{row['ours']:>14,.0f}"
-              f"{row['theirs']:>14,.0f}  {row['peer']:17}{row['ratio']:>8.3g}"
-              for row in rows]
-    return "\n".join(lines)
 
 
 def options() -> argparse.Namespace:
@@ -174,23 +137,20 @@ def main() -> int:
         if asked.realtime:
             take_precedence()
         bench = Bench(two_cores(), asked.seconds, asked.realtime)
-        on = machine(bench.cpus)
+        on = report.machine(cpus_used=bench.cpus, realtime=asked.realtime)
         bench.run(asked.rounds)
     except (BenchError, subprocess.TimeoutExpired) as error:
-        print(f"bench-ring: {error}", file=sys.stderr)
+        say(f"bench-ring: {error}")
         return 1
-    rows = bench.results()
-    on["realtime"] = asked.realtime
-    on["quiet"] = on["load_before"][0] <= QUIET
-    on["load_after"] = os.getloadavg()
-    asked.output.parent.mkdir(parents=True, exist_ok=True)
-    asked.output.write_text(json.dumps({"machine": on, "results": rows}, indent=1) + "\n")
-    print(table(rows))
+    on["quiet"] = on["load"] <= QUIET
+    on["load_after"] = os.getloadavg()[0]
+    outcome = report.write(asked.output, on, bench.results())
+    print(report.table(outcome["results"]))
     print(f"{on['cpu']}, {on['cores']} cores; all figures: {asked.output}")
     if not on["quiet"]:
-        print(f"The machine was busy (load {on['load_before'][0]:.2f} before the first "
-              "run): " + ("other work had to wait." if asked.realtime else
-                          "these figures say nothing."))
+        print(f"The machine was busy (load {on['load']:.2f} before the first run): "
+              + ("other work had to wait." if asked.realtime else
+                 "these figures say nothing."))
     return 0
 
 
