@@ -153,6 +153,7 @@ class VM:
     can sleep; one whose files come over virtio-9p would not wake.
 
     For each of @ports, which are those of a Network, it has a network card.
+    @mode is "kvm" or "tcg" for who cannot do with what the lab chooses.
     """
 
     def __init__(self, name: str, devices: Iterable[str | Iterable[str]] = (), *,
@@ -160,7 +161,7 @@ class VM:
                  append: str = "", no_reboot: bool = True, machine: str = "",
                  terminal: bool = False, root: str = "host",
                  programs: Iterable[Path | str] = (), window: str = HOTPLUG_WINDOW,
-                 ports: Iterable[Port] = (),
+                 ports: Iterable[Port] = (), mode: str = "",
                  directory: Path | None = None) -> None:
         self.name = name
         self.devices = _flatten(devices)
@@ -172,6 +173,7 @@ class VM:
         self.machine = machine
         self.window = window
         self.ports = list(ports)
+        self.mode = mode
         self.root = root
         self.programs = [Path(program) for program in programs]
         self.has_terminal = terminal
@@ -193,7 +195,7 @@ class VM:
         """Start QEMU and, unless told otherwise, wait until commands run."""
         if self._qemu:
             raise LabError(f"{self.name}: was started already")
-        mode, _ = accel.choose(self.kernel)
+        mode = self.mode or accel.choose(self.kernel)[0]
         shutil.rmtree(self.directory, ignore_errors=True)
         self.share.mkdir(parents=True)
         far: dict[str, socket.socket] = {}

@@ -80,3 +80,9 @@ def test_command_says_which_one_and_why(guest_kernel):
     done = subprocess.run([sys.executable, "-m", "lab", "accel"], cwd=ROOT, text=True,
                           stdout=subprocess.PIPE, check=True)
     assert done.stdout.startswith(("kvm: ", "tcg: "))
+
+
+def test_machine_may_be_told(vms, monkeypatch):
+    monkeypatch.setenv("LAB_ACCEL", "kvm")
+    vm = vms("a", mode="tcg")
+    assert " -accel tcg," in (vm.directory / "command").read_text()
