@@ -24,6 +24,8 @@
 #define BUFFER (8 << 20)
 /* Round trips that are kept; beyond these it ends */
 #define TRIPS (1 << 22)
+/* And that it takes, however long, for one of a hundred to be found */
+#define FEW 100
 
 static double now(void)
 {
@@ -169,15 +171,13 @@ static int rr_ask(const char *address, const char *port, double seconds)
 		err(1, "memory");
 	at_once(fd);
 	be_impatient(fd);
-	while (before - start < seconds && n < TRIPS) {
+	while (n < FEW || (before - start < seconds && n < TRIPS)) {
 		all(send(fd, buffer, SIZE, 0));
 		all(recv(fd, buffer, SIZE, MSG_WAITALL));
 		after = now();
 		trips[n++] = (float)((after - before) * 1e6);
 		before = after;
 	}
-	if (n < 100)
-		errx(1, "only %u round trips", n);
 	qsort(trips, n, sizeof(*trips), compare);
 	printf("{\"trips\": %u, \"p50\": %.2f, \"p99\": %.2f}\n", n,
 	       (double)trips[n / 2], (double)trips[n - 1 - n / 100]);
