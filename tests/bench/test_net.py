@@ -17,6 +17,7 @@ from bench.net.ways import E1000E, LOOPBACK, OURS, PLUGIN, STREAM, TAP, counter
 from lab import VM, accel
 from lab.agent import poll_until
 from lab.paths import ROOT
+from lab.testing import VMs
 
 BOUND = 60
 LOOP = Path(__file__).with_name("loop.c")
@@ -32,10 +33,10 @@ def qemu(plugin: str) -> subprocess.CompletedProcess:
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-@pytest.fixture
-def counted(userspace: None, vms) -> VM:
+@pytest.fixture(scope="module")
+def counted(userspace: None, module_vms: VMs) -> VM:
     """A machine whose instructions are counted, with the program that has so many."""
-    vm = vms("a", [counter(vms.directory / "a")], mode="tcg")
+    vm = module_vms("a", [counter(module_vms.directory / "a")], mode="tcg")
     subprocess.run(["gcc", "-static", LOOP, "-o", vm.share / "loop"], check=True)
     return vm
 
@@ -52,6 +53,7 @@ def test_guest_that_is_never_idle_is_counted(counted: VM):
     before = instructions(counted)
     poll_until(lambda: instructions(counted) > before + 2 * TURNS, BOUND, "instructions")
     assert program.poll() is None
+    program.kill()
 
 
 def test_counter_without_a_file_is_refused(userspace: None):
