@@ -5,6 +5,7 @@ space, in one run: alternating, in the same two virtual machines."""
 import argparse
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from bench import report
@@ -12,7 +13,7 @@ from demo.demo import SLOTS, VECTORS, Stage, complaints, ping, start_vms
 from demo.peers import DemoError, Guest, Host
 from demo.report import PAIRS
 from lab import Server, accel, kernel
-from lab.paths import BUILD
+from lab.paths import BUILD, ROOT
 
 RESULT = BUILD / "bench/doorbell.json"
 
@@ -51,7 +52,7 @@ def results(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def measure(runs: int, count: int, cleanup: ExitStack) -> dict[str, Any]:
+def measure(runs: int, count: int, target: Path, cleanup: ExitStack) -> dict[str, Any]:
     """Boot two machines and run all of it."""
     stage = Stage(sys.stderr)
     guest_kernel = kernel.get()
@@ -74,7 +75,7 @@ def measure(runs: int, count: int, cleanup: ExitStack) -> dict[str, Any]:
     wrong = complaints(vms)
     if wrong:
         raise DemoError("\n".join(wrong))
-    return report.write(RESULT, about, results(measured))
+    return report.write(target, about, results(measured))
 
 
 def main() -> int:
@@ -83,6 +84,8 @@ def main() -> int:
                                      description=__doc__.replace("\n", " "))
     parser.add_argument("--runs", type=int, default=5, help="alternating runs (5)")
     parser.add_argument("--count", type=int, default=2000, help="pings in each (2000)")
+    parser.add_argument("--output", type=Path, default=RESULT, metavar="FILE",
+                        help=f"all figures as JSON ({RESULT.relative_to(ROOT)})")
     parser.add_argument("--json", action="store_true", help="print JSON, not a table")
     args = parser.parse_args()
     if args.runs < 1 or args.count < 1:
@@ -90,11 +93,11 @@ def main() -> int:
 
     def measured(cleanup: ExitStack) -> dict[str, Any]:
         try:
-            return measure(args.runs, args.count, cleanup)
+            return measure(args.runs, args.count, args.output, cleanup)
         except DemoError as error:
             raise report.BenchError(error) from error
 
-    return report.run(measured, args.json, RESULT,
+    return report.run(measured, args.json, args.output,
                       f"Medians of {args.runs} alternating runs, round trips in microseconds")
 
 

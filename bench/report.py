@@ -106,5 +106,5 @@ def run(measure: Callable[[ExitStack], dict[str, Any]], as_json: bool, path: Pat
     else:
         print(f"\n{table(outcome['results'])}\n\n{words}; a ratio above 1 is in our favour.\n"
               f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
-              f"Raw data: {path.relative_to(ROOT)}")
+              f"Raw data: {os.path.relpath(path)}")
     return 0

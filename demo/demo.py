@@ -88,13 +88,14 @@ class Stage:
         print(f"          {text}", file=self.out, flush=True)
 
 
-def start_vms(server: Server, segment: Server, bridge: Network | None,
-              guest_kernel: Kernel, mode: str, folder: Path,
-              cleanup: ExitStack) -> list[VM]:
-    """Both machines, up and running."""
+def start_vms(server: Server, guest_kernel: Kernel, mode: str, folder: Path,
+              cleanup: ExitStack, segment: Server | None = None,
+              bridge: Network | None = None) -> list[VM]:
+    """Both machines, up and running; with network cards as far as there are networks."""
     # With KVM the remapping needs the interrupt controller to be QEMU's.
     machine = ",kernel-irqchip=split" if mode == "kvm" else ""
-    vms = [VM(name, [IOMMU, ivshmem_doorbell(server, VECTORS), network.device(segment)],
+    cards = [network.device(segment)] if segment else []
+    vms = [VM(name, [IOMMU, ivshmem_doorbell(server, VECTORS), *cards],
               kernel=guest_kernel, append=KERNEL_PARAMETERS, machine=machine,
               ports=[bridge.ports[number]] if bridge else [], directory=folder / name)
            for number, name in enumerate(("vm-a", "vm-b"))]
@@ -194,7 +195,7 @@ def perform(stage: Stage, count: int, folder: Path,
     bridge = cleanup.enter_context(Network(2)) if os.geteuid() == 0 else None
     stage.say(f"starting two virtual machines, Linux {guest_kernel.release}, "
               f"{mode.upper()} ({why})")
-    vms = start_vms(server, segment, bridge, guest_kernel, mode, folder, cleanup)
+    vms = start_vms(server, guest_kernel, mode, folder, cleanup, segment, bridge)
     try:
         stage.say("loading ivshmem.ko in both")
         guests = [Guest(vm) for vm in vms]
