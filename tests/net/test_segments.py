@@ -8,7 +8,7 @@ import pytest
 from tests.region_image import NET, Image, Memory, Section
 from tests.vm.peer import Peer
 
-from .card import VECTORS, Card, device, transfer
+from .card import SUBNET, VECTORS, Card, device, exchange, meet, together, transfer
 from .frames import ethernet
 from .peer import NetPeer
 from .wire import wait_until
@@ -24,11 +24,20 @@ def server(module_servers):
 
 
 @pytest.fixture(scope="module")
-def machines(module_vms, server):
-    """Two of them are machines."""
-    vms = [module_vms(name, start=False, devices=[device(server)]) for name in "ab"]
+def eight(module_vms, server):
+    """As many machines as it has room for."""
+    vms = [module_vms(name, start=False, memory="256M", devices=[device(server)])
+           for name in "abcdefgh"]
     module_vms.start(*vms)
-    return [Card(vm, number).load() for number, vm in enumerate(vms, 1)]
+    return together(Card.load, [Card(vm, number) for number, vm in enumerate(vms, 1)])
+
+
+@pytest.fixture(scope="module")
+def machines(eight):
+    """Two of them, when the power of the others has failed."""
+    for card in eight[2:]:
+        card.vm.kill()
+    return eight[:2]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +50,25 @@ def others(server, machines):
         peer.__exit__()
 
 
+def test_eight_machines(eight):
+    """Each reaches each, and a broadcast of one all others."""
+    assert {card.slot for card in eight} == set(range(PEERS))
+    meet(eight)
+    together(lambda card: [card.ping(other.address) for other in eight if other is not card],
+             eight)
+    together(lambda card: card.vm.run(
+        "echo 0 > /proc/sys/net/ipv4/icmp_echo_ignore_broadcasts"), eight)
+    for card in (eight[0], eight[-1]):
+        wanted = [other.address for other in eight if other is not card]
+        card.vm.wait_for(f"""
+            said=$(ping -n -b -c 3 -i 0.2 -W 1 {SUBNET}.255)
+            for address in {' '.join(wanted)}; do
+                [[ "$said" == *"from $address:"* ]] || exit
+            done""")
+
+
 def test_all_pairs_talk(machines, others):
-    """Each with each, both ways."""
+    """Each with each, both ways; all but two of them are processes of the host."""
     a, b = machines
     assert {card.slot for card in machines} | {peer.slot for peer in others} == set(range(PEERS))
     for card in machines:
@@ -52,8 +78,7 @@ def test_all_pairs_talk(machines, others):
     for one, other in itertools.permutations(others, 2):
         one.ping(other.host.address)
     a.reach(b.address)
-    transfer(a, b, 4 * MIB)
-    transfer(b, a, 4 * MIB)
+    exchange(a, b, 4 * MIB)
 
 
 @pytest.mark.parametrize("target", ["ffffffffffff", "333300001234", "02deadbeef77"])
@@ -71,7 +96,7 @@ def test_flood_is_one_copy_for_each(machines, others, target):
 
     for peer in others:
         wait_until(lambda peer=peer: len(arrived(peer)) >= 50, "50 copies")
-    b.vm.wait_for(f"[ $(cat /sys/class/net/{b.name}/statistics/rx_packets) -ge {before + 50} ]")
+    b.wait_statistic("rx_packets", before + 50)
     # Nobody passes on what was flooded to all.
     a.reach(b.address, 3)
     for peer in others:
@@ -133,7 +158,7 @@ def test_smallest_rings(vms, servers):
     """The MTU is what half a ring has room for, and more is refused."""
     server = servers(size="1M", vectors=VECTORS, peers=4)
     with Peer(server.socket) as peer, Memory(peer.memory) as region:
-        region.write(Image(1 << 20, [Section(NET, "lan", 128 << 10, vector=1)], slots=4))
+        region.write(Image(1 << 20, [Section(NET, "lan", 64 << 10, vector=1)], slots=4))
     card = Card(vms("small", devices=[device(server)]), 1).load()
     with NetPeer(server.socket, VECTORS, "10.88.0.10") as other:
         assert other.segment.ring == 4096

@@ -164,7 +164,7 @@ def test_transfer(trio, family):
 
 
 @pytest.mark.usefixtures("restored")
-@pytest.mark.parametrize("mtu", [68, 576, 1280, 1500, 1501, 4000, 9000, 65500])
+@pytest.mark.parametrize("mtu", [68, 576, 1280, 1500, 1501, 9000, 65500])
 def test_mtu(trio, mtu):
     """Exactly that size goes through, one byte more does not, and TCP knows."""
     a, b, _ = trio
@@ -201,9 +201,8 @@ def test_mtu_out_of_range(trio):
 
 
 @pytest.mark.usefixtures("restored")
-@pytest.mark.parametrize("off", [*([name] for name in OFFLOADS), ["tso", "gso", "gro"],
-                                 OFFLOADS],
-                         ids="-".join)
+@pytest.mark.parametrize("off", [["tx"], ["rx"], ["sg"], ["tso"], ["gro"],
+                                 ["tso", "gso", "gro"], OFFLOADS], ids="-".join)
 def test_offloads(trio, off):
     """Whatever is switched off, on one side and on both: the same bytes arrive."""
     a, b, _ = trio
