@@ -291,9 +291,9 @@ def caught(liar, card):
     return slot_counters(card, liar.slot)["faults"]
 
 
-def wait_caught(liar, liars, card, before):
+def wait_caught(liar, liars, card, before, lie):
     """Wait until it is noticed."""
-    wait_until(lambda: caught(liar, card) > before, f"a fault: {slot_counters(card, liar.slot)}")
+    wait_until(lambda: caught(liar, card) > before, f"a fault: {lie}")
     liars.caught += 1
 
 
@@ -307,11 +307,11 @@ def begin_anew(liar, slot, hellos):
 def test_hellos_that_cannot_be(liars, honest):
     """Each costs the session; a right one is taken again."""
     a, _ = honest
-    for hellos in BAD_HELLOS.values():
+    for lie, hellos in BAD_HELLOS.items():
         liar = liars.get()
         good, before = liar.hellos, caught(liar, a)
         begin_anew(liar, a.slot, hellos)
-        wait_caught(liar, liars, a, before)
+        wait_caught(liar, liars, a, before, lie)
         begin_anew(liar, a.slot, good)
         liar.wait_ready(a.slot)
         liar.ping(a.address)
@@ -358,9 +358,9 @@ def record(liar, slot, length, kind, place=None):
 
 
 def store_cons(liar, slot, move):
-    """Say that something was consumed that was not sent."""
-    ring = liar.links[slot].rx[0]
-    ring.words.store(ring.own, move(ring))
+    """Say that something was consumed that was not sent, of whichever queue is used."""
+    for ring in liar.links[slot].rx:
+        ring.words.store(ring.own, move(ring))
     liar.kick(slot)
 
 
@@ -407,7 +407,7 @@ def test_rings_that_cannot_be(liars, honest):
         if lie.startswith("cons"):
             # A sender looks at the other's index when its ring is full.
             a.send(full)
-        wait_caught(liar, liars, a, before)
+        wait_caught(liar, liars, a, before, lie)
         liar.consume = True
         liar.wait_ready(a.slot)
         liar.ping(a.address)
