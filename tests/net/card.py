@@ -18,6 +18,8 @@ SUBNET = "10.88.0"
 SUBNET6 = "fd88::"
 FUNCTIONS = "/sys/bus/auxiliary/devices"
 BOUND = 180
+# Words of iperf3: it would look at its clock a thousand times a second.
+PACED = "-b 5M --pacing-timer 100000"
 PROGRAMS = Path(__file__).with_name("xdp_programs.c")
 
 # Sends frames of its own: INTERFACE TARGET, then HEX*COUNT each; no faster than taken.
@@ -235,8 +237,7 @@ class Stream:
 class Witness:
     """A stream between two cards that has to go on, whatever others do."""
 
-    def __init__(self, source: Card, target: Card, words: str = "-b 5M",
-                 port: int = 5290) -> None:
+    def __init__(self, source: Card, target: Card, words: str = PACED, port: int = 5290) -> None:
         self.source = source
         self.port = port
         self.stream = Stream(source, target, f"-t 80000 {words}", port=port)
@@ -260,7 +261,7 @@ class Witness:
             assert set(now) >= set(self.first), "a connection broke"
             return any(now[port] >= before.get(port, 0) + amount for port in now)
 
-        poll_until(grown, timeout, "traffic between the others", longest=0.5)
+        poll_until(grown, timeout, "traffic between the others", longest=2)
 
     def stop(self) -> None:
         """End it, which still runs."""
