@@ -37,6 +37,25 @@ def test_driver_information(trio):
     assert "Duplex: Full" in said
 
 
+def test_byte_queue_limits(trio):
+    """A queue that the kernel's limit stops goes on, and nothing counts as left behind."""
+    a, b, _ = trio
+    limits = f"/sys/class/net/{a.name}/queues/tx-*/byte_queue_limits"
+
+    def stops():
+        return sum(value for name, value in a.counters().items()
+                   if re.fullmatch(r"queue\d+_tx_stops", name))
+
+    before = stops()
+    a.vm.run(f"for limit in {limits}/limit_max; do echo 3000 >$limit; done")
+    try:
+        exchange(a, b, MIB)
+        assert stops() > before + 10
+        a.vm.wait_for(f"! cat {limits}/inflight | grep -vqx 0")
+    finally:
+        a.vm.run(f"for limit in {limits}/limit_max; do echo max >$limit; done")
+
+
 def test_channels(trio):
     """As many as the section has, fewer on demand, and traffic with any."""
     a, b, _ = trio
