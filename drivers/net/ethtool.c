@@ -194,17 +194,39 @@ static void ivnet_get_channels(struct net_device *dev,
 	channels->combined_count = net->used_queues;
 }
 
+/* Afterwards no queue from @first on receives, or is received on */
+static void ivnet_end_queues(struct ivnet *net, u32 first)
+{
+	u32 i;
+
+	/* Whoever schedules them has read their number before */
+	synchronize_net();
+	for (i = first; netif_running(net->dev) && i < net->nr_queues; i++)
+		napi_synchronize(&net->queues[i].napi);
+}
+
 static int ivnet_set_channels(struct net_device *dev,
 			      struct ethtool_channels *channels)
 {
 	struct ivnet *net = netdev_priv(dev);
+	u32 count = channels->combined_count;
+	int ret;
 
 	/* The core has checked it against the most */
-	if (!channels->combined_count)
+	if (!count)
 		return -EINVAL;
-	if (channels->combined_count == net->used_queues)
+	if (count == net->used_queues)
 		return 0;
-	WRITE_ONCE(net->used_queues, channels->combined_count);
+
+	/* A frame must not come from a queue that the stack does not know */
+	if (count < net->used_queues) {
+		WRITE_ONCE(net->used_queues, count);
+		ivnet_end_queues(net, count);
+	}
+	ret = netif_set_real_num_rx_queues(dev, count);
+	if (ret)
+		return ret;
+	WRITE_ONCE(net->used_queues, count);
 	ivnet_links_restart(net);
 	return 0;
 }

@@ -292,6 +292,8 @@ static void ivnet_setup(struct ivnet *net)
 	/* Who receives looks at headers in any case */
 	dev->features = dev->hw_features | NETIF_F_HIGHDMA | NETIF_F_GSO_ROBUST;
 	dev->vlan_features = dev->hw_features;
+	/* Cannot fail before the device is registered */
+	netif_set_real_num_rx_queues(dev, net->used_queues);
 	netif_set_tso_max_size(dev, min_t(u32, net->max_record - overhead,
 					  GSO_MAX_SIZE));
 	xdp_set_features_flag(dev, NETDEV_XDP_ACT_BASIC |

@@ -418,6 +418,11 @@ int ivnet_poll(struct napi_struct *napi, int budget)
 	/* Only sent frames are to be looked at: there is nothing to do for them */
 	if (!budget)
 		return 0;
+	/* There have just become fewer queues */
+	if (queue->index >= READ_ONCE(net->used_queues)) {
+		napi_complete_done(napi, 0);
+		return 0;
+	}
 	if (ivshmem_function_intact(net->function))
 		done = ivnet_poll_links(queue, budget);
 	if (queue->redirected)

@@ -69,6 +69,8 @@ def test_channels(trio):
         if current()[1] != count:
             a.ethtool("-L", f"combined {count}")
         assert current() == (QUEUES, count)
+        # What the stack takes to receive on
+        assert a.vm.run(f"ls -d /sys/class/net/{a.name}/queues/rx-* | wc -l").stdout == f"{count}\n"
         a.reach(b.address)
         exchange(a, b, MIB)
     for words, why in (("combined 0", "no RX or TX channel"),
