@@ -21,18 +21,11 @@ demo: ## two virtual machines and the host talk through shared memory
 	@$(PYTHON) -m demo
 
 .PHONY: test
-test: ## run all tests but those of test-net; ends with "N passed, N failed"
+test: ## run all tests; ends with "N passed, N failed"
 	@scripts/setup
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
-
-.PHONY: test-net
-test-net: ## tests of the network card between three machines: a quarter of an hour
-	@scripts/setup
-	@scripts/build-userspace
-	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
-	@scripts/test tests/net
 
 .PHONY: bench
 bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
