@@ -291,7 +291,7 @@ static int live(__u32 slot)
 
 static pid_t start(__u32 slot)
 {
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	__atomic_store_n(&shared->report[slot].since_start, 0, __ATOMIC_RELAXED);
 	fflush(stdout);
@@ -300,6 +300,9 @@ static pid_t start(__u32 slot)
 		err(1, "fork");
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* It may be dead already */
+		if (getppid() != parent)
+			_exit(1);
 		exit(live(slot));
 	}
 	return pid;

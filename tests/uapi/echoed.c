@@ -113,7 +113,7 @@ static void beat(void)
 /* Record @n of a queue: its length and each of its bytes follow from n */
 static uint32_t length_of(uint64_t n)
 {
-	uint32_t most = ivring_max_length(section->ring_size);
+	uint32_t most = ivring_max_length(ivregion_records_size(section));
 
 	if (most > LONGEST)
 		most = LONGEST;
