@@ -54,8 +54,6 @@ def test_eight_machines(eight):
     """Each reaches each, and a broadcast of one all others."""
     assert {card.slot for card in eight} == set(range(PEERS))
     meet(eight)
-    together(lambda card: [card.ping(other.address) for other in eight if other is not card],
-             eight)
     together(lambda card: card.vm.run(
         "echo 0 > /proc/sys/net/ipv4/icmp_echo_ignore_broadcasts"), eight)
     for card in (eight[0], eight[-1]):
