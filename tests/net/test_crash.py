@@ -74,7 +74,7 @@ def reached(pair, card):
 
 
 def test_killed_and_started_again(pair, third, thirds, witness):
-    """While it sends and is sent to; the second return is no dearer than the first."""
+    """While it sends and is sent to; and once more."""
     a, b = pair
     for _ in range(2):
         third = thirds()
