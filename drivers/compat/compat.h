@@ -43,6 +43,13 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 #define IVSHMEM_GSO_HEADER	"linux/netdevice.h"
 #endif
 
+/* 6.6: pools of pages have a folder of headers */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define IVSHMEM_PAGE_POOL_HEADER	"net/page_pool/helpers.h"
+#else
+#define IVSHMEM_PAGE_POOL_HEADER	"net/page_pool.h"
+#endif
+
 /* 6.8: eventfd_signal() lost its counter argument */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 #include <linux/eventfd.h>

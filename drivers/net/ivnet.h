@@ -4,7 +4,7 @@
  *
  * main.c makes a network device of a function, links.c brings links to the other
  * peers up and down, fdb.c knows behind which peer a station is, tx.c copies frames
- * into rings, rx.c out of them, xdp.c runs programs on what arrives.
+ * into rings, rx.c out of them, into pages.c's, xdp.c runs programs on what arrives.
  *
  * Each peer has transmit queues of its own, so that one who does not empty its
  * rings stops nobody else's traffic.  Those of the own slot are for what goes to
@@ -39,7 +39,10 @@
 #define IVNET_MTU_MAX		65500
 /* Linear part of a large frame: all headers that matter */
 #define IVNET_RX_HEAD		256
-/* The rest is in pages, of a high order if there are any */
+/* The rest is in pages; up to here in small ones, else in large if there are any */
+#define IVNET_RX_SMALL		(3 * PAGE_SIZE)
+/* Of each kind, what a queue keeps for the next frames */
+#define IVNET_POOL_PAGES	64
 #define IVNET_RX_MAX		(MAX_SKB_FRAGS * \
 				 (PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER))
 /* Up to here a frame is linear as a whole */
@@ -57,6 +60,7 @@
 				 SKB_DATA_ALIGN(sizeof(struct skb_shared_info)))
 
 struct ivnet;
+struct page_pool;
 
 /**
  * struct ivnet_counters - of one pair of rings; each half has one writer
@@ -156,6 +160,8 @@ struct ivnet_link {
  * @napi: looks at the rings
  * @index: number of the queue
  * @turn: slot whose turn is first
+ * @small: pages of order 0, which programs see
+ * @large: of PAGE_ALLOC_COSTLY_ORDER
  * @xdp_rxq: where a program's frames come from
  * @until: local_clock() until when to look for more
  * @redirected: a program has redirected a frame
@@ -166,6 +172,8 @@ struct ivnet_queue {
 	struct napi_struct napi;
 	unsigned int index;
 	unsigned int turn;
+	struct page_pool *small;
+	struct page_pool *large;
 	struct xdp_rxq_info xdp_rxq;
 	u64 until;
 	bool redirected;
@@ -273,6 +281,12 @@ void ivnet_look_for_stalls(struct ivnet *net, u32 slot);
 
 /* rx.c */
 int ivnet_poll(struct napi_struct *napi, int budget);
+
+/* pages.c */
+int ivnet_pages_create(struct ivnet_queue *queue);
+void ivnet_pages_destroy(struct ivnet_queue *queue);
+bool ivnet_add_pages(struct ivnet_queue *queue, struct sk_buff *skb,
+		     const u8 __ivshmem *from, u32 length);
 
 /* xdp.c */
 struct sk_buff *ivnet_xdp_run(struct ivnet_queue *queue, struct bpf_prog *prog,

@@ -46,8 +46,10 @@ static void ivnet_timer(struct timer_list *timer)
 
 static void ivnet_unregister_queues(struct ivnet *net, u32 nr)
 {
-	while (nr--)
+	while (nr--) {
 		xdp_rxq_info_unreg(&net->queues[nr].xdp_rxq);
+		ivnet_pages_destroy(&net->queues[nr]);
+	}
 }
 
 static int ivnet_register_queue(struct ivnet *net, u32 i)
@@ -59,8 +61,7 @@ static int ivnet_register_queue(struct ivnet *net, u32 i)
 			       queue->napi.napi_id);
 	if (ret)
 		return ret;
-	ret = xdp_rxq_info_reg_mem_model(&queue->xdp_rxq,
-					 MEM_TYPE_PAGE_ORDER0, NULL);
+	ret = ivnet_pages_create(queue);
 	if (ret)
 		xdp_rxq_info_unreg(&queue->xdp_rxq);
 	return ret;

@@ -5,7 +5,6 @@
  */
 #include <linux/etherdevice.h>
 #include <linux/filter.h>
-#include <linux/highmem.h>
 #include <linux/interrupt.h>
 #include <linux/sched/clock.h>
 
@@ -18,43 +17,6 @@ enum ivnet_found {
 	IVNET_BROKEN,
 };
 
-/* In large pages if there are any, so that what is long has few of them */
-static struct page *ivnet_alloc_page(u32 length, unsigned int *order)
-{
-	struct page *page = NULL;
-
-	*order = min_t(unsigned int, get_order(length), PAGE_ALLOC_COSTLY_ORDER);
-	if (*order)
-		page = __dev_alloc_pages(GFP_ATOMIC | __GFP_COMP |
-					 __GFP_NOWARN | __GFP_NORETRY, *order);
-	if (!page) {
-		*order = 0;
-		page = dev_alloc_page();
-	}
-	return page;
-}
-
-static bool ivnet_add_pages(struct sk_buff *skb, const u8 __ivshmem *from,
-			    u32 length)
-{
-	unsigned int order;
-	struct page *page;
-	u32 n;
-	int i;
-
-	for (i = 0; length && i < MAX_SKB_FRAGS; i++) {
-		page = ivnet_alloc_page(length, &order);
-		if (!page)
-			return false;
-		n = min_t(u32, length, PAGE_SIZE << order);
-		ivshmem_copy_in(page_address(page), from, n);
-		skb_add_rx_frag(skb, i, page, 0, n, PAGE_SIZE << order);
-		from += n;
-		length -= n;
-	}
-	return !length;
-}
-
 /* A private copy of a frame */
 static struct sk_buff *ivnet_copy_frame(struct ivnet_queue *queue,
 					const u8 __ivshmem *frame, u32 length)
@@ -65,7 +27,7 @@ static struct sk_buff *ivnet_copy_frame(struct ivnet_queue *queue,
 	if (!skb)
 		return NULL;
 	ivshmem_copy_in(__skb_put(skb, head), frame, head);
-	if (ivnet_add_pages(skb, frame + head, length - head))
+	if (ivnet_add_pages(queue, skb, frame + head, length - head))
 		return skb;
 	dev_kfree_skb_any(skb);
 	return NULL;

@@ -8,6 +8,7 @@
 #include <linux/bpf_trace.h>
 #include <linux/etherdevice.h>
 #include <linux/filter.h>
+#include IVSHMEM_PAGE_POOL_HEADER
 
 #include "ivnet.h"
 
@@ -24,6 +25,7 @@ static struct sk_buff *ivnet_xdp_pass(struct ivnet_queue *queue,
 	__skb_put(skb, xdp->data_end - xdp->data);
 	if (meta)
 		skb_metadata_set(skb, meta);
+	skb_mark_for_recycle(skb);
 	skb->dev = queue->net->dev;
 	return skb;
 }
@@ -102,7 +104,7 @@ static u32 ivnet_xdp_act(struct ivnet_queue *queue, struct bpf_prog *prog,
 struct sk_buff *ivnet_xdp_run(struct ivnet_queue *queue, struct bpf_prog *prog,
 			      const void __ivshmem *frame, u32 length)
 {
-	struct page *page = dev_alloc_page();
+	struct page *page = page_pool_dev_alloc_pages(queue->small);
 	struct xdp_buff xdp;
 	struct sk_buff *skb;
 	void *start;
@@ -122,7 +124,7 @@ struct sk_buff *ivnet_xdp_run(struct ivnet_queue *queue, struct bpf_prog *prog,
 	skb = act == XDP_PASS ? ivnet_xdp_pass(queue, &xdp) : NULL;
 	if (skb)
 		return skb;
-	put_page(page);
+	page_pool_recycle_direct(queue->small, page);
 	return act == XDP_PASS ? ERR_PTR(-ENOMEM) : NULL;
 }
 
