@@ -56,6 +56,39 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 #define eventfd_signal(ctx)	eventfd_signal(ctx, 1)
 #endif
 
+/* 6.9: devices tell what each of their queues has counted */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+#include <linux/types.h>
+#define IVSHMEM_QUEUES_HEADER	"linux/netdevice.h"
+struct net_device;
+struct netdev_queue_stats_rx {
+	u64 bytes;
+	u64 packets;
+	u64 alloc_fail;
+};
+
+struct netdev_queue_stats_tx {
+	u64 bytes;
+	u64 packets;
+};
+
+struct netdev_stat_ops {
+	void (*get_queue_stats_rx)(struct net_device *dev, int idx,
+				   struct netdev_queue_stats_rx *stats);
+	void (*get_queue_stats_tx)(struct net_device *dev, int idx,
+				   struct netdev_queue_stats_tx *stats);
+	void (*get_base_stats)(struct net_device *dev,
+			       struct netdev_queue_stats_rx *rx,
+			       struct netdev_queue_stats_tx *tx);
+};
+
+#define netdev_set_stat_ops(dev, ops) \
+	((void)(dev), (void)(ops))
+#else
+#define IVSHMEM_QUEUES_HEADER	"net/netdev_queues.h"
+#define netdev_set_stat_ops(dev, ops)	((dev)->stat_ops = (ops))
+#endif
+
 /* 6.12 to 6.16: huge PFN mappings exist and take a pfn_t */
 #if defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) && \
 	LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)

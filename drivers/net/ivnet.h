@@ -4,7 +4,8 @@
  *
  * main.c makes a network device of a function, links.c brings links to the other
  * peers up and down, fdb.c knows behind which peer a station is, tx.c copies frames
- * into rings, rx.c out of them, into pages.c's, xdp.c runs programs on what arrives.
+ * into rings, rx.c out of them into pages.c's, xdp.c runs programs on what arrives.
+ * ethtool.c and stats.c show what was counted.
  *
  * Each peer has transmit queues of its own, so that one who does not empty its
  * rings stops nobody else's traffic.  Those of the own slot are for what goes to
@@ -109,6 +110,18 @@ struct ivnet_xdp_counters {
 };
 
 /**
+ * struct ivnet_sent - what a transmit queue has sent, each frame once
+ * @sync: for readers; written under the lock of the transmit queue
+ * @packets: frames
+ * @bytes: in them
+ */
+struct ivnet_sent {
+	struct u64_stats_sync sync;
+	u64_stats_t packets;
+	u64_stats_t bytes;
+};
+
+/**
  * struct ivnet_ring - what belongs to a pair of rings, beside these
  * @lock: of the producer; taken with bottom halves off
  * @queued: index of the producer, as the transmit queue's limit knows it
@@ -120,6 +133,7 @@ struct ivnet_xdp_counters {
  * @armed_at: index of the consumer then
  * @arm_again: jiffies when it is asked for again in any case
  * @counters: statistics
+ * @sent: of the transmit queue that has the ring's number
  */
 struct ivnet_ring {
 	spinlock_t lock;
@@ -132,6 +146,7 @@ struct ivnet_ring {
 	u32 armed_at;
 	unsigned long arm_again;
 	struct ivnet_counters counters;
+	struct ivnet_sent sent;
 };
 
 /**
@@ -298,5 +313,10 @@ int ivnet_xdp_xmit(struct net_device *dev, int n, struct xdp_frame **frames,
 
 /* ethtool.c */
 extern const struct ethtool_ops ivnet_ethtool_ops;
+
+/* stats.c */
+extern const struct netdev_stat_ops ivnet_stat_ops;
+void ivnet_count_frame(struct ivnet *net, u32 queue, u32 slot, u32 length);
+void ivnet_get_stats64(struct net_device *dev, struct rtnl_link_stats64 *stats);
 
 #endif /* _IVNET_H */

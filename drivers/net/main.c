@@ -107,17 +107,6 @@ static int ivnet_stop(struct net_device *dev)
 	return 0;
 }
 
-static void ivnet_get_stats64(struct net_device *dev,
-			      struct rtnl_link_stats64 *stats)
-{
-	struct ivnet *net = netdev_priv(dev);
-
-	dev_fetch_sw_netstats(stats, dev->tstats);
-	stats->rx_errors = atomic_long_read(&net->rx_errors);
-	stats->rx_dropped = atomic_long_read(&net->rx_dropped);
-	stats->tx_dropped = atomic_long_read(&net->tx_dropped);
-}
-
 /* Nothing is filtered: the stack gets all that peers send here */
 static void ivnet_set_rx_mode(struct net_device *dev)
 {
@@ -218,6 +207,7 @@ static int ivnet_alloc_link(struct ivnet *net, u32 slot)
 		spin_lock_init(&link->rings[i].lock);
 		u64_stats_init(&link->rings[i].counters.tx_sync);
 		u64_stats_init(&link->rings[i].counters.rx_sync);
+		u64_stats_init(&link->rings[i].sent.sync);
 	}
 	return slot == net->slot ? 0 :
 	       ivshmem_link_init(net->function, slot, &link->link,
@@ -279,6 +269,7 @@ static void ivnet_setup(struct ivnet *net)
 
 	dev->netdev_ops = &ivnet_netdev_ops;
 	dev->ethtool_ops = &ivnet_ethtool_ops;
+	netdev_set_stat_ops(dev, &ivnet_stat_ops);
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = min_t(u32, IVNET_MTU_MAX, net->max_record - overhead);
 	dev->mtu = min_t(u32, ETH_DATA_LEN, dev->max_mtu);

@@ -587,7 +587,7 @@ netdev_tx_t ivnet_start_xmit(struct sk_buff *skb, struct net_device *dev)
 		atomic_long_inc(&net->tx_dropped);
 		dev_kfree_skb_any(skb);
 	} else {
-		dev_sw_netstats_tx_add(dev, 1, length);
+		ivnet_count_frame(net, queue, own, length);
 		dev_consume_skb_any(skb);
 	}
 	return NETDEV_TX_OK;
