@@ -21,18 +21,11 @@ demo: ## two virtual machines and the host talk through shared memory
 	@$(PYTHON) -m demo
 
 .PHONY: test
-test: ## run all tests but test-selftests; ends with "N passed, N failed"
+test: ## run all tests; ends with "N passed, N failed"
 	@scripts/setup
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
-
-.PHONY: test-selftests
-test-selftests: ## run the kernel's own tests of network cards on ours
-	@scripts/setup
-	@scripts/build-userspace
-	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
-	@scripts/test tests/net/test_selftests.py
 
 .PHONY: bench
 bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
