@@ -56,7 +56,6 @@ static void add_counters(struct json_object *object,
 	add_number(object, "tx_bytes", c->tx_bytes);
 	add_number(object, "tx_full", c->tx_full);
 	add_number(object, "tx_unfit", c->tx_unfit);
-	add_number(object, "kicks", c->kicks);
 	add_number(object, "conflicts", c->conflicts);
 }
 
@@ -81,21 +80,23 @@ static struct json_object *limits_json(const struct ivnet_limits *limits)
 	return object;
 }
 
-static struct json_object *link_json(const struct segment_link *l,
-				     uint32_t slot)
+static struct json_object *link_json(const struct segment *seg, uint32_t slot)
 {
 	struct json_object *object = json_object_new_object();
+	const struct peer_link *base = &seg->base.links[slot];
+	const struct segment_link *l = &seg->links[slot];
 
 	add_number(object, "slot", slot);
-	add_string(object, "state", states[l->link.state]);
+	add_string(object, "state", states[base->link.state]);
 	if (l->greeted)
 		json_object_object_add(object, "accepts",
 				       limits_json(&l->limits));
 	else
 		add_null(object, "accepts");
-	add_number(object, "sessions", l->link.sessions);
-	add_number(object, "faults", l->faults);
-	add_string(object, "reason", reasons[l->link.reason]);
+	add_number(object, "sessions", base->link.sessions);
+	add_number(object, "faults", base->faults);
+	add_string(object, "reason", reasons[base->link.reason]);
+	add_number(object, "kicks", base->kicks);
 	add_counters(object, &l->counters);
 	return object;
 }
@@ -103,9 +104,9 @@ static struct json_object *link_json(const struct segment_link *l,
 /* Whether there is anything to say of a slot. */
 static bool known(const struct segment *seg, uint32_t slot)
 {
-	const struct ivlink *link = &seg->links[slot].link;
+	const struct ivlink *link = &seg->base.links[slot].link;
 
-	return slot != seg->slot && (link->state != IVLINK_DOWN ||
+	return slot != seg->base.slot && (link->state != IVLINK_DOWN ||
 				     link->sessions);
 }
 
@@ -120,26 +121,28 @@ static void report_json(const struct segment *seg)
 	add_string(object, "tap", seg->tap.name);
 	add_string(object, "address", frame_address_text(seg->tap.address,
 							 text));
-	add_flag(object, "attached", seg->attached);
-	add_string(object, "section", seg->section.name);
-	add_number(object, "slot", seg->slot);
+	add_flag(object, "attached", seg->base.attached);
+	add_string(object, "section", seg->base.section.name);
+	add_number(object, "slot", seg->base.slot);
 	add_flag(object, "carrier", seg->tap.carrier == 1);
 	add_number(object, "offloads", seg->tap.offloads);
 	add_number(object, "flooded", seg->flooded);
 	add_number(object, "nobody", seg->nobody);
 	add_number(object, "malformed", seg->malformed);
-	for (slot = 0; slot < seg->region.slots; slot++) {
+	for (slot = 0; slot < seg->base.region.slots; slot++) {
 		if (!known(seg, slot))
 			continue;
-		peer = link_json(&seg->links[slot], slot);
+		peer = link_json(seg, slot);
 		json_object_array_add(peers, peer);
 	}
 	json_object_object_add(object, "peers", peers);
 	print_json_line(object);
 }
 
-static void print_link(const struct segment_link *l, uint32_t slot)
+static void print_link(const struct segment *seg, uint32_t slot)
 {
+	const struct peer_link *base = &seg->base.links[slot];
+	const struct segment_link *l = &seg->links[slot];
 	const struct segment_counters *c = &l->counters;
 	char text[18] = "-";
 
@@ -147,7 +150,7 @@ static void print_link(const struct segment_link *l, uint32_t slot)
 		frame_address_text(l->limits.address, text);
 	printf("%-4" PRIu32 " %-7s %-17s %-8" PRIu32 " %-6" PRIu64 " %-12"
 	       PRIu64 " %-12" PRIu64 " %" PRIu64 "\n", slot,
-	       states[l->link.state], text, l->link.sessions, l->faults,
+	       states[base->link.state], text, base->link.sessions, base->faults,
 	       c->rx_frames, c->tx_frames, c->rx_bad + c->rx_refused +
 	       c->tx_full + c->tx_unfit);
 }
@@ -159,17 +162,17 @@ static void report_text(const struct segment *seg)
 
 	printf("%s: address %s, slot %" PRIu32 " of section %s\n",
 	       seg->tap.name, frame_address_text(seg->tap.address, text),
-	       seg->slot, seg->section.name);
-	for (slot = 0; slot < seg->region.slots; slot++)
+	       seg->base.slot, seg->base.section.name);
+	for (slot = 0; slot < seg->base.region.slots; slot++)
 		if (known(seg, slot))
 			break;
-	if (slot < seg->region.slots)
+	if (slot < seg->base.region.slots)
 		printf("%-4s %-7s %-17s %-8s %-6s %-12s %-12s %s\n", "SLOT",
 		       "STATE", "ADDRESS", "SESSIONS", "FAULTS", "RECEIVED",
 		       "SENT", "DROPPED");
-	for (; slot < seg->region.slots; slot++)
+	for (; slot < seg->base.region.slots; slot++)
 		if (known(seg, slot))
-			print_link(&seg->links[slot], slot);
+			print_link(seg, slot);
 	fflush(stdout);
 }
 

@@ -18,21 +18,12 @@
 
 static struct ivring_producer *producer(struct segment *seg, uint32_t slot)
 {
-	return &seg->links[slot].queues[SEGMENT_QUEUE].tx;
+	return &seg->base.links[slot].queues[SEGMENT_QUEUE].tx;
 }
 
 static struct ivring_consumer *consumer(struct segment *seg, uint32_t slot)
 {
-	return &seg->links[slot].queues[SEGMENT_QUEUE].rx;
-}
-
-/* Takes the lowest slot out of a set. */
-static uint32_t next_slot(uint64_t *set)
-{
-	uint32_t slot = (uint32_t)__builtin_ctzll(*set);
-
-	*set &= *set - 1;
-	return slot;
+	return &seg->base.links[slot].queues[SEGMENT_QUEUE].rx;
 }
 
 void segment_greet(struct segment *seg, uint32_t slot)
@@ -47,7 +38,7 @@ void segment_greet(struct segment *seg, uint32_t slot)
 
 	memcpy(hello.address, seg->tap.address, sizeof(hello.address));
 	if (ivring_reserve(p, sizeof(hello), &payload)) {
-		segment_end(seg, slot, p->fault);
+		links_end(&seg->base, slot, p->fault);
 		return;
 	}
 	ivshmem_copy_out(payload, &hello, sizeof(hello));
@@ -59,7 +50,7 @@ void segment_agree(struct segment *seg)
 {
 	uint32_t features = seg->tap.accepts, max_frame = FRAME_MAX;
 	const struct segment_link *l;
-	uint64_t set = seg->up;
+	uint64_t set = seg->base.up;
 	bool any = false;
 
 	while (set) {
@@ -86,7 +77,7 @@ static void take_address(struct segment *seg, uint32_t slot)
 	    stations_claim(&seg->stations, key, slot))
 		return;
 	l->counters.conflicts++;
-	if (segment_may_say(seg))
+	if (links_may_say(&seg->base))
 		complain("%s: peer %" PRIu32 " has the address %s of another "
 			 "one; give it an address of its own", seg->tap.name,
 			 slot, frame_address_text(l->limits.address, text));
@@ -97,7 +88,7 @@ static void compare_mtu(struct segment *seg, uint32_t slot)
 {
 	uint32_t most = seg->links[slot].limits.max_frame - IVNET_FRAME_MIN;
 
-	if (tap_mtu(&seg->tap) > most && segment_may_say(seg))
+	if (tap_mtu(&seg->tap) > most && links_may_say(&seg->base))
 		complain("%s: peer %" PRIu32 " does not take packets of more "
 			 "than %" PRIu32 " bytes; lower the MTU: ip link set %s "
 			 "mtu %" PRIu32, seg->tap.name, slot, most,
@@ -115,7 +106,7 @@ static bool take_hello(struct segment *seg, uint32_t slot, const void *payload,
 	if (length >= sizeof(hello))
 		ivshmem_copy_in(&hello, payload, sizeof(hello));
 	if (!ivnet_parse_hello(&l->limits, &hello, length,
-			       seg->section.queues))
+			       seg->base.section.queues))
 		return false;
 	if (l->limits.max_frame > seg->max_frame)
 		l->limits.max_frame = seg->max_frame;
@@ -134,7 +125,7 @@ static bool learn(struct segment *seg, uint32_t slot, const uint8_t *frame)
 
 	if (frame_is_group(source) || key == frame_key(seg->tap.address))
 		return false;
-	stations_learn(&seg->stations, key, slot, seg->now);
+	stations_learn(&seg->stations, key, slot, seg->base.now);
 	return true;
 }
 
@@ -146,9 +137,9 @@ static bool deliver(struct segment *seg, struct segment_link *l,
 
 	if (ret == -EAGAIN) {
 		if (!seg->blocked)
-			seg->blocked_at = seg->now;
+			seg->blocked_at = seg->base.now;
 		seg->blocked = true;
-		if (seg->now - seg->blocked_at < BLOCKED_MS)
+		if (seg->base.now - seg->blocked_at < BLOCKED_MS)
 			return false;
 	} else {
 		seg->blocked = false;
@@ -192,7 +183,7 @@ static void give_back(struct segment *seg, uint32_t slot, bool all)
 
 	if ((all || c->next - c->cons >= c->size / BATCH_SHARE) &&
 	    ivring_release(c))
-		seg->links[slot].kick = true;
+		seg->base.links[slot].kick = true;
 }
 
 /* The next record; false if there is none, or it has to wait. */
@@ -208,14 +199,14 @@ static bool receive_one(struct segment *seg, uint32_t slot)
 	if (ret == -EAGAIN)
 		return false;
 	if (ret) {
-		segment_end(seg, slot, c->fault);
+		links_end(&seg->base, slot, c->fault);
 		return false;
 	}
 	/* A hello comes first, and only then. */
 	hello = kind == IVNET_KIND_HELLO;
 	if (hello == greeted ||
 	    (!greeted && !take_hello(seg, slot, payload, length))) {
-		segment_end(seg, slot, IVRING_BAD_RECORD);
+		links_end(&seg->base, slot, IVRING_BAD_RECORD);
 		return false;
 	}
 	if (kind == IVNET_KIND_FRAME &&
@@ -231,7 +222,7 @@ static unsigned int receive_from(struct segment *seg, uint32_t slot)
 {
 	unsigned int n = 0;
 
-	while (n < SEGMENT_BATCH && seg->up >> slot & 1 &&
+	while (n < SEGMENT_BATCH && seg->base.up >> slot & 1 &&
 	       receive_one(seg, slot))
 		n++;
 	return n;
@@ -240,8 +231,8 @@ static unsigned int receive_from(struct segment *seg, uint32_t slot)
 unsigned int segment_receive(struct segment *seg)
 {
 	/* Another one is first each time, in case the TAP device is slow. */
-	uint64_t later = seg->up & ((1ULL << seg->turn) - 1);
-	uint64_t first = seg->up & ~later;
+	uint64_t later = seg->base.up & ((1ULL << seg->turn) - 1);
+	uint64_t first = seg->base.up & ~later;
 	unsigned int n = 0;
 
 	seg->turn = (seg->turn + 1) % IVREGION_SLOTS_MAX;
@@ -256,7 +247,7 @@ unsigned int segment_receive(struct segment *seg)
 static void publish_early(struct segment *seg, uint32_t slot)
 {
 	if (ivring_publish(producer(seg, slot)))
-		segment_kick(seg, slot);
+		links_kick(&seg->base, slot);
 }
 
 /* Into one ring.  One that is full does not stop what is for others. */
@@ -279,7 +270,7 @@ static void send_to(struct segment *seg, uint32_t slot, uint32_t length,
 		return;
 	}
 	if (ret) {
-		segment_end(seg, slot, p->fault);
+		links_end(&seg->base, slot, p->fault);
 		return;
 	}
 	ivshmem_copy_out(payload, &seg->tx, FRAME_HEADER + length);
@@ -298,11 +289,11 @@ static uint64_t receivers(struct segment *seg)
 
 	if (!frame_is_group(seg->tx.frame))
 		slot = stations_find(&seg->stations, frame_key(seg->tx.frame),
-				     seg->now);
+				     seg->base.now);
 	if (slot >= 0)
-		return seg->up & 1ULL << slot;
+		return seg->base.up & 1ULL << slot;
 	seg->flooded++;
-	return seg->up;
+	return seg->base.up;
 }
 
 static void send_one(struct segment *seg, uint32_t length)
@@ -348,24 +339,24 @@ int segment_send(struct segment *seg)
 void segment_flush(struct segment *seg)
 {
 	uint64_t set = seg->dirty;
-	struct segment_link *l;
+	struct peer_link *l;
 	uint32_t slot;
 
 	seg->dirty = 0;
 	while (set) {
 		slot = next_slot(&set);
-		l = &seg->links[slot];
+		l = &seg->base.links[slot];
 		if (ivring_publish(producer(seg, slot)))
 			l->kick = true;
 		give_back(seg, slot, true);
 		if (l->kick)
-			segment_kick(seg, slot);
+			links_kick(&seg->base, slot);
 	}
 }
 
 bool segment_arm(struct segment *seg)
 {
-	uint64_t set = seg->up;
+	uint64_t set = seg->base.up;
 	bool more = false;
 
 	while (set)

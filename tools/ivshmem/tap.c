@@ -17,22 +17,11 @@
 #include "attach.h"
 #include "command.h"
 #include "parse.h"
-#include "progress.h"
 #include "segment.h"
+#include "spin.h"
 
 #define BUSY_POLL_US		10U
 #define BUSY_POLL_MAX_US	100000U
-/* What of it remains while looking does not pay */
-#define SPIN_SHARE		16U
-/* Between two looks at the directory that doorbells ask for */
-#define LOOK_REST_MS		10U
-/* Where nobody rings, or rings too often, we look so often */
-#define NAP_MS			2
-/* Doorbells in vain, of so many at least and this share, until they rest */
-#define WINDOW_MS		100U
-#define VAIN_MAX		200U
-#define VAIN_SHARE		4U
-
 enum {
 	OPTION_SECTION = OPTION_FIRST_OWN,
 	OPTION_TAP,
@@ -54,37 +43,21 @@ struct wish {
 
 /**
  * struct loop - what it waits for
- * @seg:       the segment
- * @epoll_fd:  the TAP device and the doorbells
- * @most_ns:   limit of how long to look before going to sleep
- * @spin_ns:   how long next time
- * @busy_at:   when something was last done
- * @spinning:  looking, and nothing was done since @busy_at
- * @step_at:   when the links are to be stepped
- * @look_at:   when the directory is to be looked at
- * @looked_at: when that was done last
- * @window_at: when the window began in which the following are counted
- * @useful:    rounds in which something was done
- * @vain:      doorbells after which nothing was
- * @rung:      a doorbell was the reason for this round
- * @resting:   doorbells are not waited for until the window ends
- * @writable:  the TAP device is waited for to take frames again
+ * @seg:      the segment
+ * @epoll_fd: the TAP device and the doorbells
+ * @spin:     looking before going to sleep
+ * @hearing:  of doorbells
+ * @deaf:     doorbells are not waited for
+ * @tap_at:   when the TAP device is to be looked at
+ * @writable: the TAP device is waited for to take frames again
  */
 struct loop {
 	struct segment *seg;
 	int epoll_fd;
-	uint64_t most_ns;
-	uint64_t spin_ns;
-	uint64_t busy_at;
-	bool spinning;
-	uint32_t step_at;
-	uint32_t look_at;
-	uint32_t looked_at;
-	uint32_t window_at;
-	unsigned int useful;
-	unsigned int vain;
-	bool rung;
-	bool resting;
+	struct spin spin;
+	struct hearing hearing;
+	bool deaf;
+	uint32_t tap_at;
 	bool writable;
 };
 
@@ -132,96 +105,45 @@ static int watch(struct loop *loop, int operation, int fd, uint32_t events)
 
 static int bells(const struct loop *loop)
 {
-	return ivshmem_fd(loop->seg->at.ivs);
-}
-
-static void rest(struct loop *loop, bool resting)
-{
-	if (loop->resting == resting)
-		return;
-	loop->resting = resting;
-	watch(loop, EPOLL_CTL_MOD, bells(loop), resting ? 0 : EPOLLIN);
+	return ivshmem_fd(loop->seg->base.at.ivs);
 }
 
 /* A peer that rings all the time does not make us look all the time. */
 static void count_round(struct loop *loop, bool useful)
 {
-	uint32_t now = loop->seg->now;
-
-	if (useful)
-		loop->useful++;
-	else if (loop->rung)
-		loop->vain++;
-	loop->rung = false;
-	if (loop->vain > VAIN_MAX && loop->vain / VAIN_SHARE > loop->useful)
-		rest(loop, true);
-	if (now - loop->window_at < WINDOW_MS)
+	hearing_count(&loop->hearing, useful, loop->seg->base.now);
+	if (loop->deaf == loop->hearing.resting)
 		return;
-	loop->window_at = now;
-	loop->useful = 0;
-	loop->vain = 0;
-	rest(loop, false);
-}
-
-static bool past(uint32_t now, uint32_t time)
-{
-	return (int32_t)(now - time) >= 0;
+	loop->deaf = loop->hearing.resting;
+	watch(loop, EPOLL_CTL_MOD, bells(loop), loop->deaf ? 0 : EPOLLIN);
 }
 
 /* What is due by the clock; -1 if the TAP device is gone. */
 static int keep_time(struct loop *loop)
 {
 	struct segment *seg = loop->seg;
-	uint32_t now = segment_clock(seg);
+	uint32_t now = links_clock(&seg->base);
 	int changed;
 
-	if (past(now, loop->look_at)) {
+	if (past(now, loop->tap_at)) {
+		loop->tap_at = now + IVPEER_BEAT_MS;
 		changed = tap_look(&seg->tap);
 		if (changed < 0)
 			return -1;
 		if (changed)
 			segment_restart(seg);
-		segment_look(seg);
-		loop->looked_at = now;
-		loop->look_at = now + IVPEER_BEAT_MS;
-		loop->step_at = now + segment_due_ms(seg);
-	} else if (past(now, loop->step_at)) {
-		segment_step(seg);
-		loop->step_at = now + segment_due_ms(seg);
 	}
+	links_tend(&seg->base);
 	return 0;
-}
-
-/* Looks whether anybody has rung, and why. */
-static void take_doorbells(struct loop *loop)
-{
-	struct ivshmem_event events[2];
-	uint32_t look_at;
-	int i, n;
-
-	n = ivshmem_wait(loop->seg->at.ivs, events, 2, 0);
-	if (n <= 0)
-		return;
-	loop->rung = true;
-	loop->step_at = loop->seg->now;
-	for (i = 0; i < n; i++) {
-		look_at = loop->looked_at + LOOK_REST_MS;
-		if (!events[i].vector && past(loop->look_at, look_at))
-			loop->look_at = look_at;
-	}
 }
 
 static int sleep_ms(const struct loop *loop)
 {
-	uint32_t now = loop->seg->now, until = loop->step_at;
-	int ms;
+	uint32_t ms = links_due_ms(&loop->seg->base);
 
-	if (past(until, loop->look_at))
-		until = loop->look_at;
-	ms = past(now, until) ? 0 : (int)(until - now);
-	if ((loop->resting || !segment_wakes(loop->seg)) && ms > NAP_MS)
+	if ((loop->deaf || !links_wake(&loop->seg->base)) && ms > NAP_MS)
 		ms = NAP_MS;
-	return ms;
+	return (int)ms;
 }
 
 static int wait_for_events(struct loop *loop)
@@ -240,37 +162,12 @@ static int wait_for_events(struct loop *loop)
 		complain("waiting for events: %s", strerror(errno));
 		return -1;
 	}
-	segment_clock(seg);
+	links_clock(&seg->base);
 	for (i = 0; i < n; i++)
-		if (events[i].data.fd == bells(loop))
-			take_doorbells(loop);
+		if (events[i].data.fd == bells(loop) &&
+		    links_take_doorbells(&seg->base))
+			loop->hearing.rung = true;
 	return 0;
-}
-
-/* Whether to look once more before going to sleep; longer where that pays. */
-static bool look_again(struct loop *loop, bool useful)
-{
-	uint64_t now, least = loop->most_ns / SPIN_SHARE;
-
-	if (!loop->most_ns)
-		return useful;
-	if (useful) {
-		if (loop->spinning && loop->spin_ns < loop->most_ns)
-			loop->spin_ns *= 2;
-		loop->spinning = false;
-		return true;
-	}
-	now = now_ns();
-	if (!loop->spinning) {
-		loop->spinning = true;
-		loop->busy_at = now;
-	}
-	if (now - loop->busy_at < loop->spin_ns)
-		return true;
-	loop->spinning = false;
-	if (loop->spin_ns / 2 > least)
-		loop->spin_ns /= 2;
-	return false;
 }
 
 /* Return: whether something was done, or -1 if the TAP device is gone. */
@@ -307,7 +204,7 @@ static enum exit_code run(struct loop *loop, bool json)
 				 seg->tap.name);
 			return EXIT_FAILED;
 		}
-		if (look_again(loop, ret))
+		if (spin_again(&loop->spin, ret))
 			continue;
 		if (!seg->blocked && segment_arm(seg))
 			continue;
@@ -321,16 +218,12 @@ static enum exit_code run_loop(struct segment *seg, const struct wish *wish)
 {
 	struct loop loop = {
 		.seg = seg,
-		.most_ns = wish->busy_us * 1000ULL,
-		.spin_ns = wish->busy_us * 1000ULL,
 	};
 	enum exit_code ret = EXIT_FAILED;
 	int fd;
 
-	loop.look_at = segment_clock(seg);
-	loop.step_at = loop.look_at;
-	loop.looked_at = loop.look_at;
-	loop.window_at = loop.look_at;
+	loop.tap_at = links_clock(&seg->base);
+	spin_init(&loop.spin, wish->busy_us);
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0) {
 		complain("waiting for events: %s", strerror(errno));
@@ -360,12 +253,12 @@ static enum exit_code connect_tap(const struct wish *wish)
 		complain("%s", strerror(ENOMEM));
 		return EXIT_FAILED;
 	}
-	seg->wanted = wish->section;
-	seg->name = wish->name;
+	seg->base.wanted = wish->section;
+	seg->base.name = wish->name;
 	if (!tap_open(&seg->tap, wish->tap, wish->has_mac ? wish->mac : NULL)) {
 		if (!segment_open(seg, wish->address)) {
 			ret = run_loop(seg, wish);
-			segment_close(seg);
+			links_close(&seg->base);
 			if (wish->json)
 				segment_report(seg, true);
 		}
