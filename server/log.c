@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The log of the server: lines on standard error, with the priority prefixes
+ * The log of a server: lines on standard error, with the priority prefixes
  * that the journal understands when that is where they go.
  */
 #include "log.h"
@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static const char *log_program = "ivshmemd";
 static int log_threshold = LOG_INFO;
 static bool log_to_journal;
 
@@ -26,6 +27,11 @@ static bool stderr_is_journal(void)
 	if (fstat(STDERR_FILENO, &st))
 		return false;
 	return st.st_dev == device && st.st_ino == inode;
+}
+
+void log_as(const char *program)
+{
+	log_program = program;
 }
 
 void log_open(int threshold)
@@ -48,7 +54,7 @@ static void log_write(int priority, const char *format, va_list arguments)
 	if (log_to_journal)
 		dprintf(STDERR_FILENO, "<%d>%s\n", priority, line);
 	else
-		dprintf(STDERR_FILENO, "ivshmemd: %s\n", line);
+		dprintf(STDERR_FILENO, "%s: %s\n", log_program, line);
 }
 
 void log_line(int priority, const char *format, ...)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The log of the server: lines on standard error, with the priority prefixes
+ * The log of a server: lines on standard error, with the priority prefixes
  * that the journal understands when that is where they go.
  */
 #ifndef IVSHMEMD_LOG_H
@@ -15,6 +15,9 @@
  * @threshold: least important priority that is written, LOG_ERR to LOG_DEBUG
  */
 void log_open(int threshold);
+
+/** log_as() - whose lines they are, on a standard error that is no journal. */
+void log_as(const char *program);
 
 /** log_enabled() - whether lines of this priority are written. */
 bool log_enabled(int priority);
