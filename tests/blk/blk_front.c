@@ -107,7 +107,8 @@ static void take_hello(struct blk_front *front, uint32_t slot,
 		complain("a hello that cannot be");
 		exit(1);
 	}
-	if (disk.role != IVBLK_BACK_END)
+	if (disk.role != IVBLK_BACK_END ||
+	    (front->back >= 0 && front->back != (int)slot))
 		return;
 	if (front->back != (int)slot) {
 		front->sessions++;
