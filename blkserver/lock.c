@@ -16,12 +16,13 @@
 #include "disk.h"
 #include "export.h"
 #include "log.h"
+#include "progress.h"
 
-/* What was in flight when the one before us was killed has ended by then. */
-#define PATIENCE_MS	10000
-#define PAUSE_MS	50
+/* What a process that was killed had in flight has ended by then. */
+#define PATIENCE_NS	10000000000ULL
+#define PAUSE_US	20000
 /* A wait that is shorter is not worth a message. */
-#define SILENCE_MS	200
+#define SILENCE_NS	200000000ULL
 
 /* Whether a descriptor of a process is of the same file. */
 static bool is_same(const char *process, const char *fd, const struct stat *file)
@@ -83,24 +84,39 @@ static int try_lock(int fd, bool shared)
 	return fcntl(fd, F_OFD_SETLK, &all) ? -errno : 0;
 }
 
+static bool is_taken(int error)
+{
+	return error == -EAGAIN || error == -EACCES;
+}
+
+/* What was in flight when the one before us was killed ends some time. */
+static int wait_for_lock(int fd, const char *path, bool shared)
+{
+	uint64_t waited, begun = now_ns();
+	bool said = false;
+	int ret;
+
+	for (;;) {
+		ret = try_lock(fd, shared);
+		waited = now_ns() - begun;
+		if (!is_taken(ret) || waited > PATIENCE_NS ||
+		    atomic_load(&export_stop))
+			return ret;
+		if (waited > SILENCE_NS && !said)
+			log_info("%s: in use; waiting until it is not", path);
+		said = waited > SILENCE_NS;
+		usleep(PAUSE_US);
+	}
+}
+
 int disk_lock(int fd, const char *path, bool shared)
 {
+	int ret = wait_for_lock(fd, path, shared);
 	char holder[64];
-	int ret, waited;
 
-	for (waited = 0; ; waited += PAUSE_MS) {
-		ret = try_lock(fd, shared);
-		if (ret != -EAGAIN && ret != -EACCES)
-			break;
-		if (waited >= PATIENCE_MS || atomic_load(&export_stop))
-			break;
-		if (waited == SILENCE_MS)
-			log_info("%s: in use; waiting until it is not", path);
-		usleep(PAUSE_MS * 1000);
-	}
 	if (!ret)
 		return 0;
-	if (ret == -EAGAIN || ret == -EACCES) {
+	if (is_taken(ret)) {
 		name_holder(fd, holder, sizeof(holder));
 		log_error("%s: already exported, or in use otherwise, by %s; "
 			  "end that, or export it read-only in all places",

@@ -220,10 +220,10 @@ static void turn(void)
 		fprintf(stderr, "stress: no answer for a long time\n");
 		exit(1);
 	}
-	blk_front_turn(&front, -1, 100);
 	if (front.back >= 0)
 		replay();
 	blk_front_push(&front);
+	blk_front_turn(&front, -1, 100);
 }
 
 static void keep_busy(time_t until)
