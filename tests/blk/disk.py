@@ -146,12 +146,16 @@ class Failed(Exception):
 
 
 class FrontEnd:
-    """tests/blk/front.c, a process that does what it is told; a context manager."""
+    """tests/blk/front.c, a process that does what it is told; a context manager.
 
-    def __init__(self, link: str, section: str = '', features: int = 0) -> None:
+    @quiet: it sends no hello by itself.
+    """
+
+    def __init__(self, link: str, section: str = '', features: int = 0,
+                 quiet: bool = False) -> None:
         self.process = subprocess.Popen(
-            [USERSPACE / 'tests/blk/blk_front', link, section, str(features)], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            [USERSPACE / 'tests/blk/blk_front', link, section, str(features),
+             *['quiet'] * quiet], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._id = 0
 
     def do(self, *words: Any) -> list[str]:

@@ -13,6 +13,8 @@
  *	read Q BUFFER LENGTH	what is in the back end's, in hex
  *	freeze, thaw		do not look at rings any more; look again
  *	reset			end the session
+ *	spoil WHAT		"index", "header" or "words" of the ring or the link
+ *	ring N			the back end's doorbell, so often
  *	sessions		how many there were
  *	hellos N		wait until there were N in this session
  */
@@ -213,6 +215,43 @@ static int do_reset(char *rest)
 	return 0;
 }
 
+/* What an honest one never writes, in its own memory. */
+static int do_spoil(char *rest)
+{
+	struct peer_link *l = &front.links.links[front.back];
+	struct ivring_producer *p = &l->queues[0].tx;
+	struct ivring_record *record;
+
+	if (front.back < 0)
+		return -ENOTCONN;
+	record = (struct ivring_record *)(p->data + (p->next & (p->size - 1)));
+	if (!strcmp(rest, "index")) {
+		ivshmem_store32(&p->own->prod, p->prod + 3 * p->size);
+	} else if (!strcmp(rest, "header")) {
+		ivshmem_store32(&record->length, 0xfffffff0);
+		ivshmem_store32(&record->kind, IVBLK_KIND_REQUEST);
+		p->next += IVRING_ALIGN;
+	} else if (!strcmp(rest, "words")) {
+		/* The back end's own, which nobody else may write */
+		ivshmem_store32((__le32 *)&p->peer->cons, p->prod + p->size);
+	} else {
+		return -EINVAL;
+	}
+	links_kick(&front.links, (uint32_t)front.back);
+	return 0;
+}
+
+static int do_ring(char *rest)
+{
+	unsigned long n;
+
+	if (front.back < 0)
+		return -ENOTCONN;
+	for (n = strtoul(rest, NULL, 0); n; n--)
+		links_kick(&front.links, (uint32_t)front.back);
+	return 0;
+}
+
 static int do_sessions(char *rest)
 {
 	(void)rest;
@@ -236,6 +275,8 @@ static const struct {
 	{ "freeze", do_freeze },
 	{ "thaw", do_thaw },
 	{ "reset", do_reset },
+	{ "spoil", do_spoil },
+	{ "ring", do_ring },
 	{ "sessions", do_sessions },
 };
 
@@ -283,11 +324,12 @@ int main(int argc, char **argv)
 	fd_set set;
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: front ADDRESS [SECTION] [FEATURES]\n");
+		fprintf(stderr, "usage: front ADDRESS [SECTION] [FEATURES] [quiet]\n");
 		return 2;
 	}
 	front.answered = answered;
 	front.features = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 0) : 0;
+	front.quiet = argc > 4;
 	if (blk_front_open(&front, argv[1],
 			   argc > 2 && *argv[2] ? argv[2] : NULL))
 		return 1;

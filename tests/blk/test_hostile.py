@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Front ends that break the rules: each harms itself only."""
+import contextlib
+import random
+import struct
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.server.waiting import wait_until
+
+from .disk import (BOUND, DISCARD, FLUSH, FUA, HELLO, INVALID, KEEP, OK, READ, REQUEST, RESPONSE,
+                   UNSUPPORTED, WRITE, ZEROES, BackEnd, Failed, FrontEnd)
+
+SECTORS = (8 << 20) // 512
+
+
+@pytest.fixture
+def honest(back: BackEnd, attach: Callable[..., FrontEnd], front: FrontEnd) -> FrontEnd:
+    """A front end that is served beside the one that is not honest."""
+    other = attach()
+    other.hello()
+    return other
+
+
+def works(front: FrontEnd) -> None:
+    """Somebody is served."""
+    sector = random.randrange(SECTORS)
+    assert front.read(sector, 512).startswith(f'sector {sector} '.encode())
+
+
+@pytest.mark.parametrize('request_, status', [
+    (dict(operation=READ, sector=SECTORS, length=512), INVALID),
+    (dict(operation=READ, sector=SECTORS - 1, length=1024), INVALID),
+    (dict(operation=READ, sector=0xffffffffffffffff, length=512), INVALID),
+    (dict(operation=READ, sector=0x8000000000000000, length=512), INVALID),
+    (dict(operation=READ, sector=(1 << 55) - 1, length=512), INVALID),
+    (dict(operation=READ, length=0), INVALID),
+    (dict(operation=READ, length=511), INVALID),
+    (dict(operation=READ, length=513), INVALID),
+    (dict(operation=READ, length=0xfffffe00), INVALID),
+    (dict(operation=READ, length=512, buffer=1), INVALID),
+    (dict(operation=READ, length=512, buffer=0xfffffe00), INVALID),
+    (dict(operation=READ, length=512, flags=FUA), INVALID),
+    (dict(operation=READ, length=512, flags=4), UNSUPPORTED),
+    (dict(operation=WRITE, length=512, flags=KEEP), INVALID),
+    (dict(operation=FLUSH, length=512), INVALID),
+    (dict(operation=DISCARD, length=0), INVALID),
+    (dict(operation=DISCARD, length=8 << 20, sector=8), INVALID),
+    (dict(operation=DISCARD, length=0x80000000), INVALID),
+    (dict(operation=ZEROES, length=512, sector=SECTORS), INVALID),
+    (dict(operation=5), UNSUPPORTED),
+    (dict(operation=0xffffffff), UNSUPPORTED),
+])
+def test_requests_that_cannot_be(front: FrontEnd, back: BackEnd, image: Path,
+                                 request_: dict[str, Any], status: int):
+    """Each is answered, nothing is done, and the session goes on."""
+    before = image.read_bytes()
+    assert front.ask(**request_) == status
+    works(front)
+    assert image.read_bytes() == before
+    assert front.sessions() == 1
+    counters = back.front(1)
+    assert counters['answers']['invalid'] + counters['answers']['unsupported'] == 1
+    assert counters['faults'] == 0
+
+
+def test_the_last_buffer_and_the_longest_request(front: FrontEnd, image: Path):
+    limits = front.hello()
+    end = limits['buffers']
+    assert front.ask(READ, length=512, buffer=end - 512) == OK
+    assert front.ask(READ, length=1024, buffer=end - 512) == INVALID
+    assert front.ask(READ, length=512, buffer=end) == INVALID
+    assert front.ask(READ, length=limits['max_length']) == OK
+    assert front.ask(READ, length=limits['max_length'] + 512) == INVALID
+
+
+def test_the_same_id_many_times(front: FrontEnd, image: Path):
+    """Ids are the front end's own affair."""
+    for n in range(100):
+        front.request(READ, sector=n, length=512, buffer=n * 512, id=7)
+    front.push()
+    assert front.answers(100) == [(0, 7, OK)] * 100
+    for n in range(100):
+        assert front.buffer(n * 512, 512).startswith(f'sector {n} '.encode())
+
+
+def request_record(operation: int = READ, length: int = 512) -> bytes:
+    """The payload of a request with the id 1."""
+    return struct.pack('<IIIIIII4x', 1, operation, 0, length, 0, 0, 0)
+
+
+@pytest.mark.parametrize('queue, kind, payload', [
+    (0, REQUEST, b''),
+    (1, REQUEST, request_record()[:31]),
+    (0, RESPONSE, bytes(16)),
+    (0, HELLO, bytes(64)),
+    (1, HELLO, struct.pack('<III52x', 1, 0, 2)),
+])
+def test_records_that_end_the_session(front: FrontEnd, honest: FrontEnd, back: BackEnd,
+                                      queue: int, kind: int, payload: bytes):
+    """That session only; it may begin anew."""
+    front.do('record', queue, kind, payload.hex())
+    front.push()
+    back.wait_front(1, faults=1)
+    assert 'does not speak as a front end of a disk' in back.log
+    works(honest)
+    wait_until(lambda: front.hello() and front.sessions() == 2, 'it to come again', BOUND)
+    works(front)
+    assert honest.sessions() == 1
+
+
+def test_records_that_are_not_known(front: FrontEnd, back: BackEnd):
+    """They are passed over, as is what follows a request that is known."""
+    front.do('record', 0, 77, '00' * 100)
+    front.do('record', 0, REQUEST, (request_record() + bytes(64)).hex())
+    front.push()
+    assert front.answers(1) == [(0, 1, OK)]
+    assert back.front(1)['passed'] == 1
+
+
+@pytest.mark.parametrize('payload', [
+    struct.pack('<III', 1, 0, 1),
+    struct.pack('<III52x', 3, 0, 1),
+    struct.pack('<III52x', 1, 0, 0),
+    struct.pack('<III52x', 1, 0, 3),
+])
+def test_hellos_that_cannot_be(back: BackEnd, attach, front: FrontEnd, payload: bytes):
+    other = attach(quiet=True)
+    other.hello()
+    other.do('record', 0, HELLO, payload.hex())
+    other.push()
+    back.wait_front(2, faults=1)
+    works(front)
+
+
+def test_a_request_before_the_hello(back: BackEnd, attach, front: FrontEnd):
+    other = attach(quiet=True)
+    other.hello()
+    other.do('record', 0, REQUEST, request_record().hex())
+    other.push()
+    back.wait_front(2, faults=1)
+    assert not back.front(2)['greeted']
+    works(front)
+
+
+def test_a_front_end_without_a_hello_gets_nothing(back: BackEnd, attach):
+    """Its other queues are not looked at."""
+    other = attach(quiet=True)
+    other.hello()
+    other.do('record', 1, REQUEST, request_record().hex())
+    other.push()
+    other.do('record', 0, HELLO, struct.pack('<III52x', 1, 0, 2).hex())
+    assert sum(back.front(1)['answers'].values()) == 0
+    other.push()
+    assert other.answers(1) == [(1, 1, OK)]
+
+
+def put_all(front: FrontEnd, **more: Any) -> int:
+    """Fill a ring with requests; how many there were room for."""
+    n = 0
+    with contextlib.suppress(Failed):
+        while True:
+            front.request(READ, length=512, **more)
+            n += 1
+            if n % 500 == 0:
+                front.push()
+    front.push()
+    return n
+
+
+def test_answers_that_nobody_takes(front: FrontEnd, honest: FrontEnd, back: BackEnd):
+    """They fill the ring to the front end; no more of its requests are taken."""
+    front.do('freeze')
+    put = put_all(front)
+    stuck = back.wait_front(1, stuck=1)
+    begun = stuck['operations']['read']['requests']
+    assert begun < put and stuck['in_flight'] == 0
+    for _ in range(20):
+        works(honest)
+    assert back.front(1)['operations']['read']['requests'] == begun
+    before = back.report()['sleeps']
+    works(honest)
+    assert back.report()['sleeps'] - before < 100, 'it looks again and again'
+    front.do('thaw')
+    assert len(front.answers(put)) == put
+    works(front)
+
+
+def test_a_flood_does_not_keep_others_from_being_served(front: FrontEnd, honest: FrontEnd,
+                                                        back: BackEnd):
+    """What one front end may have in flight is limited."""
+    limits = front.hello()
+    for _ in range(3):
+        for queue in (0, 1):
+            for _ in range(300):
+                front.request(READ, length=limits['max_length'], queue=queue)
+        front.push()
+        works(honest)
+        assert back.front(1)['in_flight'] <= 256
+        front.answers(600)
+    works(front)
+
+
+def test_random_requests(front: FrontEnd, honest: FrontEnd, back: BackEnd, image: Path):
+    """Thousands of them, of which most cannot be: each is answered once."""
+    random.seed(5)
+    words = [0, 1, 2, 3, 4, 5, 511, 512, 513, 4096, 65536, SECTORS - 1, SECTORS,
+             0x7fffffff, 0x80000000, 0xfffffe00, 0xffffffff]
+    size = image.stat().st_size
+    for n in range(20):
+        for m in range(100):
+            fields = [random.choice(words) for _ in range(6)]
+            front.do('record', random.randrange(2), REQUEST,
+                     struct.pack('<IIIIIII4x', n * 100 + m, *fields).hex())
+        front.push()
+        answered = front.answers(100)
+        assert sorted(number for _, number, _ in answered) == \
+            list(range(n * 100, n * 100 + 100))
+        honest.hello()
+    assert front.sessions() == 1 and image.stat().st_size == size
+    assert back.front(1)['in_flight'] == 0
+    assert honest.ask(READ, length=512) == OK
+
+
+@pytest.mark.parametrize('what', ['index', 'header', 'words'])
+def test_rings_that_are_overwritten(front: FrontEnd, honest: FrontEnd, back: BackEnd, what: str):
+    """The session ends, the link rests, and others go on."""
+    for n in range(1, 4):
+        front.hello()
+        front.do('spoil', what)
+        front.request(READ, length=512)
+        front.push()
+        back.wait_front(1, faults=n)
+        works(honest)
+    front.hello()
+    works(front)
+    assert honest.sessions() == 1
+
+
+def test_doorbells_without_end(front: FrontEnd, honest: FrontEnd, back: BackEnd):
+    """Most of them are not listened to."""
+    before = back.report()['sleeps']
+    for _ in range(4):
+        front.do('ring', 50000)
+        works(honest)
+    assert back.report()['sleeps'] - before < 200000 / 8
