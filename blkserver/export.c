@@ -28,6 +28,7 @@ static struct export *export_of(const struct links *ls)
 
 static void disk_ended(struct request *request, uint32_t status)
 {
+	request->front->export->ended++;
 	front_answer(request, status);
 }
 
@@ -289,11 +290,13 @@ static void sleep_until_event(struct export *export)
 	loop_wait(&export->loop, ms);
 }
 
-/* Return: whether something was done. */
+/* Return: whether something was done; a doorbell alone is nothing. */
 static bool do_round(struct export *export)
 {
-	unsigned int n = loop_reap(&export->loop);
+	unsigned int n = 0;
 
+	export->ended = 0;
+	loop_reap(&export->loop);
 	if (atomic_load_explicit(&export->wishes, memory_order_relaxed))
 		grant_wishes(export);
 	keep_time(export);
@@ -301,6 +304,7 @@ static bool do_round(struct export *export)
 		n += front_take(export);
 	front_flush(export);
 	loop_submit(&export->loop);
+	n += export->ended;
 	hearing_count(&export->hearing, n, export->links.now);
 	return n;
 }

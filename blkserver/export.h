@@ -111,6 +111,7 @@ struct front {
  * @wake_armed: that is waited for
  * @spin:     looking before going to sleep
  * @hearing:  of doorbells
+ * @ended:    requests, in this round
  * @sleeps:   times that it went to sleep
  * @disk_at:  when the size of the disk is to be looked at
  * @complained: that the size cannot be used was said
@@ -139,6 +140,7 @@ struct export {
 	bool wake_armed;
 	struct spin spin;
 	struct hearing hearing;
+	unsigned int ended;
 	uint64_t sleeps;
 	uint32_t disk_at;
 	bool complained;
