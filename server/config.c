@@ -6,14 +6,12 @@
 #include "config.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "config_error.h"
 #include "format.h"
 #include "memory.h"
 
@@ -22,26 +20,6 @@
 #define DEFAULT_VECTORS			4
 #define DEFAULT_MODE			0660
 #define DEFAULT_HANDSHAKE_TIMEOUT	10
-
-int config_fail(struct config_error *error, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(error->text, sizeof(error->text), format, arguments);
-	va_end(arguments);
-	return -1;
-}
-
-int config_blame(struct config_error *error, const char *where)
-{
-	struct config_error inner = *error;
-
-	/* Room for the place is taken from the end of a very long text. */
-	snprintf(error->text, sizeof(error->text), "%s: %.*s", where,
-		 (int)(sizeof(error->text) - 64), inner.text);
-	return -1;
-}
 
 void config_init(struct config *config)
 {

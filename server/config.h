@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "config_error.h"
+
 #define CONFIG_DEFAULT_FILE	"/etc/ivshmem/ivshmemd.conf"
 #define CONFIG_SOCKET_DIRECTORY	"/run/ivshmem"
 
@@ -89,11 +91,6 @@ struct config {
 	size_t link_count;
 	unsigned int handshake_timeout;
 	bool handshake_timeout_set;
-};
-
-/** struct config_error - why something was refused, in words. */
-struct config_error {
-	char text[768];
 };
 
 /** config_init() - an empty configuration with the defaults. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Saying why a configuration is refused; for the parsers of the configuration
- * only.
+ * Saying why a configuration is refused.
  */
 #ifndef IVSHMEMD_CONFIG_ERROR_H
 #define IVSHMEMD_CONFIG_ERROR_H
 
-#include "config.h"
+/** struct config_error - why something was refused, in words. */
+struct config_error {
+	char text[768];
+};
 
 /** config_fail() - fill in @error; returns -1. */
 int config_fail(struct config_error *error, const char *format, ...)
