@@ -6,25 +6,14 @@
 #include "config.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "address.h"
+#include "ini_file.h"
 #include "parse.h"
 
-int config_fail(struct config_error *error, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(error->text, sizeof(error->text), format, arguments);
-	va_end(arguments);
-	return -1;
-}
-
-/* What messages and other peers call it; the default is what it exports. */
 static const struct export_config *find(const struct config *config,
 					const char *name)
 {
@@ -92,6 +81,7 @@ void config_free(struct config *config)
 		free(export->file);
 	}
 	free(config->exports);
+	memset(config, 0, sizeof(*config));
 }
 
 static int set_text(char **text, const char *key, const char *value,
@@ -280,6 +270,77 @@ int config_set(struct export_config *export, const char *key,
 	return refuse_unknown_key(key, error);
 }
 
+/**
+ * struct config_file - a file while it is read
+ * @config: filled by it
+ * @export: whose section this is
+ */
+struct config_file {
+	struct config *config;
+	struct export_config *export;
+};
+
+static int begin_section(void *owner, const char *section, const char *where,
+			 struct config_error *error)
+{
+	struct config_file *file = owner;
+
+	if (strncmp(section, "export ", 7))
+		return config_fail(error, "unknown section [%s]; expected "
+				   "[export NAME]", section);
+	section += 7 + strspn(section + 7, " \t");
+	file->export = config_add(file->config, section, where, error);
+	return file->export ? 0 : -1;
+}
+
+static int set_pair(void *owner, const char *key, const char *value,
+		    struct config_error *error)
+{
+	struct config_file *file = owner;
+
+	return config_set(file->export, key, value, error);
+}
+
+int config_parse_file(struct config *config, const char *path,
+		      struct config_error *error)
+{
+	struct config_file file = { .config = config };
+	struct ini_taker taker = {
+		.sections = "[export NAME]",
+		.instead = "name the file to export on the command line",
+		.owner = &file,
+		.section = begin_section,
+		.pair = set_pair,
+	};
+
+	if (ini_read(path, &taker, error))
+		return -1;
+	if (config->count)
+		return 0;
+	return config_fail(error, "%.256s: defines no export; add a section "
+			   "[export NAME]", path);
+}
+
+/* Two of them would not get their locks, or would be two in a section. */
+static int check_pair(const struct export_config *export,
+		      const struct export_config *other,
+		      struct config_error *error)
+{
+	if (!strcmp(export->file, other->file) &&
+	    !(export->read_only && other->read_only))
+		return config_fail(error, "%s: file=%s is already that of %s; "
+				   "only read-only exports can share one",
+				   export->origin, export->file, other->name);
+	if (export->link && other->link && export->section && other->section &&
+	    !strcmp(export->link, other->link) &&
+	    !strcmp(export->section, other->section))
+		return config_fail(error, "%s: section=%s of that link is "
+				   "already that of %s; give each its own",
+				   export->origin, export->section,
+				   other->name);
+	return 0;
+}
+
 static int check_export(const struct export_config *export,
 			struct config_error *error)
 {
@@ -296,10 +357,15 @@ static int check_export(const struct export_config *export,
 
 int config_check(const struct config *config, struct config_error *error)
 {
-	size_t i;
+	size_t i, j;
 
-	for (i = 0; i < config->count; i++)
+	for (i = 0; i < config->count; i++) {
 		if (check_export(&config->exports[i], error))
 			return -1;
+		for (j = 0; j < i; j++)
+			if (check_pair(&config->exports[i], &config->exports[j],
+				       error))
+				return -1;
+	}
 	return 0;
 }

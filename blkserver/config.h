@@ -12,6 +12,8 @@
 
 #include <ivshmem/blk.h>
 
+#include "config_error.h"
+
 #define CONFIG_POLL_US		10
 #define CONFIG_POLL_MAX_US	100000
 
@@ -70,11 +72,6 @@ struct config {
 	size_t count;
 };
 
-/** struct config_error - why something was refused, in words */
-struct config_error {
-	char text[768];
-};
-
 /**
  * config_add() - define an export with the default settings
  *
@@ -104,9 +101,5 @@ int config_parse_file(struct config *config, const char *path,
 		      struct config_error *error);
 
 void config_free(struct config *config);
-
-/** config_fail() - fill in @error; returns -1 */
-int config_fail(struct config_error *error, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
 
 #endif /* BLK_CONFIG_H */

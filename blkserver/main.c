@@ -197,6 +197,18 @@ static void take_arguments(struct server *server, int n, char **arguments)
 		refuse("FILE", "is missing: what to export");
 }
 
+/* The exports are those of the file, or the one of the command line. */
+static int load(struct server *server, struct config_error *error)
+{
+	if (server->config_file) {
+		config_free(&server->config);
+		if (config_parse_file(&server->config, server->config_file,
+				      error))
+			return -1;
+	}
+	return config_check(&server->config, error);
+}
+
 static void parse_command_line(struct server *server, int argc, char **argv)
 {
 	struct config_error error;
@@ -210,7 +222,7 @@ static void parse_command_line(struct server *server, int argc, char **argv)
 		take_option(server, option, index, argv);
 	take_arguments(server, argc - optind, argv + optind);
 	log_open(server->threshold);
-	if (config_check(&server->config, &error)) {
+	if (load(server, &error)) {
 		log_error("%s", error.text);
 		exit(EXIT_USAGE);
 	}
