@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -95,3 +96,14 @@ def front(back: BackEnd, attach: Callable[..., FrontEnd]) -> FrontEnd:
     front = attach()
     front.hello()
     return front
+
+
+@pytest.fixture
+def notifications(stack: contextlib.ExitStack) -> Callable[[Path], socket.socket]:
+    """Make a socket for the notifications of a service."""
+    def make(path: Path) -> socket.socket:
+        notify = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        notify.bind(str(path))
+        notify.settimeout(30)
+        return notify
+    return make
