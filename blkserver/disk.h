@@ -82,6 +82,7 @@ extern const struct disk_ops file_ops;
  * @no_range:  the file system cannot zero a range in one go
  * @no_punch:  the device cannot give up space and read as zeroes
  * @shrunk:    that was said already
+ * @failed:    it is gone for good: nothing more will end
  * @private:   of other kinds
  */
 struct disk {
@@ -99,6 +100,7 @@ struct disk {
 	bool no_range;
 	bool no_punch;
 	bool shrunk;
+	bool failed;
 	void *private;
 };
 

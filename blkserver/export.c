@@ -13,6 +13,7 @@
 
 #include "export.h"
 #include "log.h"
+#include "nbd.h"
 #include "spin.h"
 
 /* Bytes of the longest read or write: it has to leave room for others. */
@@ -169,7 +170,7 @@ static int export_open(struct export *export)
 	disk->config = export->config;
 	disk->loop = &export->loop;
 	disk->ended = disk_ended;
-	disk->ops = &file_ops;
+	disk->ops = nbd_is_uri(export->config->file) ? &nbd_ops : &file_ops;
 	if (disk->ops->open(disk))
 		goto err_close_loop;
 	if (open_links(export))
@@ -311,7 +312,8 @@ static bool do_round(struct export *export)
 
 static bool is_over(const struct export *export)
 {
-	return export->doomed || (export->stopping && front_idle(export));
+	return export->doomed || export->disk.failed ||
+	       (export->stopping && front_idle(export));
 }
 
 static void serve(struct export *export)
@@ -348,7 +350,8 @@ void *export_run(void *argument)
 	tell(export, EXPORT_SERVING);
 	serve(export);
 	export_close(export);
-	tell(export, export->doomed ? EXPORT_FAILED : EXPORT_ENDED);
+	tell(export, export->doomed || export->disk.failed ? EXPORT_FAILED :
+							     EXPORT_ENDED);
 	return NULL;
 }
 

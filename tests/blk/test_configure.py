@@ -53,7 +53,7 @@ def test_wrong_command_lines(arguments: list[Any], why: str):
     ('', 'defines no export'),
     ('file = a\n', 'is in no section; put [export NAME] before it'),
     ('[exports a]\n', ':1: unknown section [exports a]'),
-    ('[export ]\n', 'unknown section'),
+    ('[export ]\n', ':1: an export needs a name'),
     ('[export a]\nfile\n', ':2: expected KEY = VALUE, [export NAME]'),
     ('[export a]\nfiles = a\n', ':2: unknown key "files"; an export has: link section'),
     ('[export a]\nread-only = perhaps\n', ':2: read-only=perhaps: expected yes or no'),
@@ -109,15 +109,6 @@ def test_a_file_without_permission(server: Server, directory: Path):
         assert front.hello()['features'] == 1
         assert front.read(0, 512) == bytes(512)
         assert pwd.getpwuid(os.stat(f'/proc/{back.pid}').st_uid).pw_name != 'root'
-
-
-def test_direct_io_that_cannot_be_had(server: Server, stack):
-    path = Path('/dev/shm') / f'ivs-{os.getpid()}'
-    path.write_bytes(bytes(4096))
-    stack.callback(path.unlink)
-    assert 'use --direct=auto' in refused(server, '--direct=on', path)
-    with BackEnd(server.address, path) as back:
-        assert not back.told['direct']
 
 
 @pytest.mark.parametrize('layout, arguments, why', [
@@ -207,10 +198,11 @@ def test_readiness(two: tuple[Server, Path], directory: Path,
         assert notify.recv(4096).startswith(b'STOPPING=1')
 
 
-def test_without_json_it_says_one_line(server: Server, image: Path):
+def test_without_json_it_says_one_line(server: Server, image: Path, stack):
     with subprocess.Popen([program(), server.address, image], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process, \
             FrontEnd(server.address) as front:
+        stack.callback(process.kill)
         assert process.stdout
         line = process.stdout.readline()
         assert line.startswith('disk.img: 8388608 bytes of ')
