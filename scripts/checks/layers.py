@@ -20,7 +20,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(?P<mark>[<"])(?P<name>[^>"]+)[>"]')
 INCLUDE_PATH = ("", "drivers", "drivers/core", "drivers/net", "drivers/blk",
                 "include", "include/uapi", "lib/include", "lib")
 CORE_INTERFACE = "drivers/core/ivshmem.h"
-USER_SPACE = ("lib/", "tools/", "server/", "demo/", "examples/", "tests/", "bench/")
+USER_SPACE = ("lib/", "tools/", "server/", "blkserver/", "demo/", "examples/", "tests/", "bench/")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ LAYERS = [
           "the shared format must not know anything else of this tree"),
     Layer(USER_SPACE, lambda path: path.startswith("drivers/"),
           "user space must not know the driver's inside"),
-    Layer(("lib/", "examples/"), lambda path: path.startswith(("tools/", "server/")),
+    Layer(("lib/", "examples/"), lambda path: path.startswith(("tools/", "server/", "blkserver/")),
           "the library must not know the programs"),
 ]
 
