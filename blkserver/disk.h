@@ -26,6 +26,7 @@ struct front;
  * @front:   whose it is
  * @next:    in a list of unused ones
  * @data:    what is read or written, in the section's buffers
+ * @piece:   of memory that the kernel keeps and @data is in, or -1
  * @io:      the request, checked
  * @session: of the front end
  * @queue:   that it came from, and is answered in
@@ -38,6 +39,7 @@ struct request {
 	struct front *front;
 	struct request *next;
 	void *data;
+	int piece;
 	struct ivblk_io io;
 	uint32_t session;
 	uint32_t queue;

@@ -163,8 +163,10 @@ static int export_open(struct export *export)
 
 	ret = loop_open(&export->loop);
 	if (ret) {
-		log_error("io_uring: %s; allow it (kernel.io_uring_disabled), "
-			  "or run on Linux 5.11 or later", strerror(-ret));
+		log_error("io_uring: %s; %s", strerror(-ret), ret == -ENOMEM ?
+			  "raise the limit of locked memory (ulimit -l)" :
+			  "allow it (kernel.io_uring_disabled), or run on "
+			  "Linux 5.11 or later");
 		return -1;
 	}
 	disk->config = export->config;

@@ -66,6 +66,7 @@ struct front_queue {
  * @hello_due: ours is to be sent
  * @writer:    it may write
  * @refused:   it wanted to, and may not
+ * @kept:      the kernel keeps its buffers, and ours for it
  * @queue:     its queues
  * @pool:      all requests, or NULL
  * @unused:    of these
@@ -82,6 +83,7 @@ struct front {
 	bool hello_due;
 	bool writer;
 	bool refused;
+	bool kept[2];
 	struct front_queue queue[IVREGION_QUEUES_MAX];
 	struct request *pool;
 	struct request *unused;

@@ -61,11 +61,16 @@ static void prepare_transfer(struct disk *disk, struct request *request,
 	uint32_t length = request->io.length - request->done;
 	uint8_t *data = (uint8_t *)request->data + request->done;
 
-	if (request->io.operation == IVBLK_OP_READ) {
+	if (request->io.operation == IVBLK_OP_READ && request->piece < 0)
 		io_uring_prep_read(sqe, disk->fd, data, length, offset);
-		return;
-	}
-	io_uring_prep_write(sqe, disk->fd, data, length, offset);
+	else if (request->io.operation == IVBLK_OP_READ)
+		io_uring_prep_read_fixed(sqe, disk->fd, data, length, offset,
+					 request->piece);
+	else if (request->piece < 0)
+		io_uring_prep_write(sqe, disk->fd, data, length, offset);
+	else
+		io_uring_prep_write_fixed(sqe, disk->fd, data, length, offset,
+					  request->piece);
 	if (request->io.flags & IVBLK_REQUEST_FUA)
 		sqe->rw_flags = RWF_DSYNC;
 }

@@ -21,6 +21,8 @@ static_assert(sizeof(struct ivblk_response) + IVRING_HEADER <= ANSWER_ROOM,
 static_assert(sizeof(struct ivblk_hello) + IVRING_HEADER + ANSWER_ROOM <=
 	      HELLO_ROOM, "a hello has room");
 
+static_assert(LOOP_PIECES >= 2 * IVREGION_SLOTS_MAX, "two of each peer");
+
 static struct ivlink_queue *rings(struct front *front, uint32_t queue)
 {
 	return &front->export->links.links[front->slot].queues[queue];
@@ -109,6 +111,49 @@ static void send_hello(struct front *front)
 	front->hello_due = false;
 }
 
+/* Of these two kinds; a request says which its data is in. */
+enum {
+	THEIR_BUFFERS,
+	OUR_BUFFERS,
+};
+
+static unsigned int piece_of(const struct front *front, unsigned int kind)
+{
+	return front->slot * 2 + kind;
+}
+
+/* The rings of all queues with their buffers are one piece of memory each. */
+static void keep_buffers(struct front *front)
+{
+	const struct ivlink_queue *first = rings(front, 0);
+	const struct links *ls = &front->export->links;
+	size_t size = (size_t)ls->section.ring_size * ls->section.queues;
+	void *begin[] = {
+		[THEIR_BUFFERS] = (void *)(uintptr_t)first->rx.data,
+		[OUR_BUFFERS] = first->tx.data,
+	};
+	unsigned int kind;
+
+	/* The page cache is copied to and from it anyway. */
+	for (kind = 0; kind < 2 && front->export->disk.direct; kind++)
+		if (!front->kept[kind])
+			front->kept[kind] = loop_keep(&front->export->loop,
+						      piece_of(front, kind),
+						      begin[kind], size);
+}
+
+static void release_buffers(struct front *front)
+{
+	unsigned int kind;
+
+	for (kind = 0; kind < 2; kind++) {
+		if (front->kept[kind])
+			loop_release(&front->export->loop,
+				     piece_of(front, kind));
+		front->kept[kind] = false;
+	}
+}
+
 static int make_pool(struct front *front)
 {
 	uint32_t i;
@@ -141,6 +186,7 @@ void front_up(struct export *export, uint32_t slot)
 		end_session(front, IVRING_STALE);
 		return;
 	}
+	keep_buffers(front);
 	choose_writer(front);
 	front->hello_due = true;
 	send_hello(front);
@@ -157,8 +203,10 @@ void front_down(struct export *export, uint32_t slot)
 	front->greeted = false;
 	front->hello_due = false;
 	/* As long as it is there it may come back and write. */
-	if (export->links.links[slot].link.state == IVLINK_DOWN)
+	if (export->links.links[slot].link.state == IVLINK_DOWN) {
 		release_writer(front);
+		release_buffers(front);
+	}
 }
 
 /* Two of them would overwrite each other's work: the second one ends. */
@@ -239,16 +287,19 @@ static struct request *new_request(struct front *front, uint32_t queue)
 	return request;
 }
 
-static void *data_of(struct front *front, uint32_t queue,
-		     const struct ivblk_io *io)
+/* Its buffers are the front end's to write, ours are ours. */
+static void find_data(struct front *front, struct request *request)
 {
-	const struct ivlink_queue *q = rings(front, queue);
+	const struct ivlink_queue *q = rings(front, request->queue);
+	unsigned int kind = request->io.operation == IVBLK_OP_WRITE ?
+			    THEIR_BUFFERS : OUR_BUFFERS;
 
-	/* Its buffers are the front end's to write, ours are ours. */
-	if (io->operation == IVBLK_OP_WRITE)
-		return (uint8_t *)(uintptr_t)q->rx.data + q->rx.size +
-		       io->buffer;
-	return q->tx.data + q->tx.size + io->buffer;
+	if (kind == THEIR_BUFFERS)
+		request->data = (uint8_t *)(uintptr_t)q->rx.data + q->rx.size +
+				request->io.buffer;
+	else
+		request->data = q->tx.data + q->tx.size + request->io.buffer;
+	request->piece = front->kept[kind] ? (int)piece_of(front, kind) : -1;
 }
 
 static void take_request(struct front *front, uint32_t queue,
@@ -270,7 +321,7 @@ static void take_request(struct front *front, uint32_t queue,
 		return;
 	}
 	front->counters.requests[request->io.operation]++;
-	request->data = data_of(front, queue, &request->io);
+	find_data(front, request);
 	export->disk.ops->submit(&export->disk, request);
 }
 

@@ -14,7 +14,7 @@
 /* Results in one go; doorbells want to be heard, too */
 #define REAP_BATCH	128
 
-int loop_open(struct loop *loop)
+static int open_ring(struct loop *loop)
 {
 	struct io_uring_params params = {
 		.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER |
@@ -32,6 +32,37 @@ int loop_open(struct loop *loop)
 	params.flags = IORING_SETUP_CQSIZE;
 	params.cq_entries = RESULTS;
 	return io_uring_queue_init_params(ENTRIES, &loop->ring, &params);
+}
+
+int loop_open(struct loop *loop)
+{
+	int ret = open_ring(loop);
+
+	if (!ret)
+		loop->keeps = !io_uring_register_buffers_sparse(&loop->ring,
+								LOOP_PIECES);
+	return ret;
+}
+
+static bool set_piece(struct loop *loop, unsigned int index, void *memory,
+		      size_t size)
+{
+	const struct iovec piece = { .iov_base = memory, .iov_len = size };
+	__u64 tag = 0;
+
+	return io_uring_register_buffers_update_tag(&loop->ring, index, &piece,
+						    &tag, 1) == 1;
+}
+
+/* RLIMIT_MEMLOCK may forbid it, or what the memory is: memory=file:, a device. */
+bool loop_keep(struct loop *loop, unsigned int index, void *memory, size_t size)
+{
+	return loop->keeps && set_piece(loop, index, memory, size);
+}
+
+void loop_release(struct loop *loop, unsigned int index)
+{
+	set_piece(loop, index, NULL, 0);
 }
 
 void loop_close(struct loop *loop)

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of memory that the kernel keeps: two of each peer */
+#define LOOP_PIECES	128U
+
 /**
  * struct event - something that io_uring will report
  * @ready: called with the result of the operation, a negative errno value if it
@@ -29,10 +32,12 @@ struct event {
  * struct loop - the loop
  * @ring:    the io_uring
  * @pending: operations that were submitted and have not been reported
+ * @keeps:   it can keep memory
  */
 struct loop {
 	struct io_uring ring;
 	unsigned int pending;
+	bool keeps;
 };
 
 /** loop_open() - set it up; returns 0 or a negative errno value */
@@ -46,6 +51,19 @@ void loop_close(struct loop *loop);
  * Submits others if there is no room.
  */
 struct io_uring_sqe *loop_sqe(struct loop *loop, struct event *event);
+
+/**
+ * loop_keep() - let the kernel keep a piece of memory, so that I/O costs less
+ * @index: of the place where it is remembered, below LOOP_PIECES
+ *
+ * What cannot be kept is used as it is.  Nothing there may be in flight.
+ *
+ * Return: whether it is kept.
+ */
+bool loop_keep(struct loop *loop, unsigned int index, void *memory,
+	       size_t size);
+/** loop_release() - it need not be kept any more */
+void loop_release(struct loop *loop, unsigned int index);
 
 /** loop_poll() - be told once when a descriptor is ready for @events, of poll(2) */
 void loop_poll(struct loop *loop, int fd, unsigned int events,

@@ -87,6 +87,7 @@ static struct json_object *front_json(const struct export *export,
 	add_flag(object, "writer", front->writer &&
 		 !(export->offer.features & IVBLK_READ_ONLY));
 	add_number(object, "queues", front->queues);
+	add_flag(object, "kept", front->kept[0] && front->kept[1]);
 	add_number(object, "sessions", l->link.sessions);
 	add_number(object, "faults", l->faults);
 	add_number(object, "kicks", l->kicks);

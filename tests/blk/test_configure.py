@@ -200,12 +200,12 @@ def test_readiness(two: tuple[Server, Path], directory: Path,
 
 def test_without_json_it_says_one_line(server: Server, image: Path, stack):
     with subprocess.Popen([program(), server.address, image], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process, \
-            FrontEnd(server.address) as front:
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         stack.callback(process.kill)
         assert process.stdout
         line = process.stdout.readline()
         assert line.startswith('disk.img: 8388608 bytes of ')
+        front = stack.enter_context(FrontEnd(server.address))
         front.hello()
         wait_until(lambda: front.sessions() == 1, 'a session')
         process.send_signal(10)

@@ -62,6 +62,24 @@ def test_the_first_and_the_last_sector(front: FrontEnd, image: Path):
         assert sectors(image, sector, 512) == bytes(range(256)) * 2
 
 
+def test_buffers_that_the_kernel_may_not_keep(server, attach, stack, image: Path):
+    """It is slower then, and works."""
+    user = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] \
+        if not os.geteuid() else []
+    image.chmod(0o666)
+    server.socket.parent.chmod(0o755)
+    server.socket.chmod(0o666)
+    for limit, kept in (('1048576', False), ('8388608', True)):
+        prefix = ['prlimit', f'--memlock={limit}', *user]
+        with BackEnd(server.address, image, prefix=prefix) as back, \
+                FrontEnd(server.address) as front:
+            front.hello()
+            data = os.urandom(65536)
+            assert front.write(64, data) == OK
+            assert front.read(64, 65536, buffer=4096) == data
+            assert back.report()['front_ends'][0]['kept'] == kept
+
+
 def test_many_at_once(front: FrontEnd, back: BackEnd, image: Path):
     """More than may be in flight at a time; each is answered once."""
     asked = {}

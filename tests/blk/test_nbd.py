@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """NBD exports as disks: images of QEMU, and servers that fail."""
-import os
 import random
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from tests.server.waiting import wait_until
 
 from .disk import (BOUND, DISCARD, FLUSH, FUA, IO_ERROR, KEEP, NO_SPACE, OK, READ, ZEROES,
-                   BackEnd, FrontEnd, run)
+                   BackEnd, run)
 
 
 @pytest.fixture

@@ -111,4 +111,4 @@ def test_completion():
     assert set(complete('ivshmem-blk-server', '--')) == set(
         re.findall(r'--[a-z-]+', subprocess.run([program(), '--help'], text=True, check=True,
                                                 stdout=subprocess.PIPE).stdout))
-    assert complete('ivshmem-blk-server', 'x', '/etc/passw') == ['/etc/passwd']
+    assert '/etc/passwd' in complete('ivshmem-blk-server', 'x', '/etc/passw')
