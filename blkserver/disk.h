@@ -116,7 +116,7 @@ uint32_t disk_status(int error);
  * It belongs to the open file: what the kernel still does for a process that was
  * killed holds it, too.  So it waits for a while.
  *
- * Return: 0, or -1 after a message.
+ * Return: 0, or -1 after a message, or because the process is to end.
  */
 int disk_lock(int fd, const char *path, bool shared);
 

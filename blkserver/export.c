@@ -98,6 +98,7 @@ static int entered(struct links *ls)
 			      export->offer.block_size);
 	if (!export->offer.max_length)
 		return -ENOSPC;
+	export->entered_at = ls->now;
 	note_peers(export);
 	return 0;
 }
@@ -312,10 +313,10 @@ static bool do_round(struct export *export)
 	return n;
 }
 
+/* What the kernel still does with the memory has to end, unless it never will. */
 static bool is_over(const struct export *export)
 {
-	return export->doomed || export->disk.failed ||
-	       (export->stopping && front_idle(export));
+	return export->disk.failed || (export->stopping && front_idle(export));
 }
 
 static void serve(struct export *export)
@@ -345,9 +346,11 @@ void *export_run(void *argument)
 	export->wake.ready = wake_ready;
 	spin_init(&export->spin, export->config->poll_us);
 	if (export_open(export)) {
-		tell(export, EXPORT_FAILED);
+		tell(export, atomic_load(&export_stop) ? EXPORT_ENDED :
+							 EXPORT_FAILED);
 		return NULL;
 	}
+	export->served = true;
 	report(export, export->json);
 	tell(export, EXPORT_SERVING);
 	serve(export);

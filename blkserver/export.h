@@ -95,6 +95,7 @@ struct front {
  * @config:   as configured
  * @thread:   of it
  * @started:  it runs, or did
+ * @served:   it has come so far as to serve
  * @state:    for the main thread: EXPORT_STARTING and others
  * @wishes:   of the main thread: EXPORT_REPORT and others, any of them
  * @wake_fd:  by which it makes the thread look at them
@@ -106,6 +107,7 @@ struct front {
  * @links:    the links
  * @fronts:   by slot
  * @before:   epochs of who was there before, by slot
+ * @entered_at: when the section was joined
  * @turn:     slot that is first
  * @bell:     somebody has rung
  * @bell_armed: that is waited for
@@ -124,6 +126,7 @@ struct export {
 	const struct export_config *config;
 	pthread_t thread;
 	bool started;
+	bool served;
 	atomic_int state;
 	atomic_uint wishes;
 	int wake_fd;
@@ -135,6 +138,7 @@ struct export {
 	struct links links;
 	struct front fronts[IVREGION_SLOTS_MAX];
 	uint32_t before[IVREGION_SLOTS_MAX];
+	uint32_t entered_at;
 	uint32_t turn;
 	struct event bell;
 	bool bell_armed;

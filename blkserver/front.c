@@ -13,6 +13,8 @@
 
 /* What a record of this length takes in a ring, header included */
 #define ANSWER_ROOM	64U
+/* A back end that was there before us has said so by then. */
+#define SETTLE_MS	5000U
 /* Kept free for another hello, and the padding before it */
 #define HELLO_ROOM	192U
 
@@ -209,19 +211,25 @@ void front_down(struct export *export, uint32_t slot)
 	}
 }
 
-/* Two of them would overwrite each other's work: the second one ends. */
+/*
+ * Two of them would overwrite each other's work: the second one ends.  Whoever says it
+ * only later cannot be the first, and may be lying.
+ */
 static void meet_back_end(struct front *front)
 {
 	struct export *export = front->export;
+	const struct links *ls = &export->links;
 	struct ivshmem_peer peer;
 
-	if (!ivshmem_get_peer(export->links.at.ivs, front->slot, &peer) &&
+	if (!past(ls->now, export->entered_at + SETTLE_MS) &&
+	    !ivshmem_get_peer(ls->at.ivs, front->slot, &peer) &&
 	    peer.epoch == export->before[front->slot]) {
 		log_error("%s: section %s has a back end already: peer %" PRIu32
 			  ", %s; end that, or name another section",
-			  export->links.at.address, export->links.section.name,
-			  front->slot, peer.name);
+			  ls->at.address, ls->section.name, front->slot,
+			  peer.name);
 		export->doomed = true;
+		export->stopping = true;
 	} else if (links_may_say(&export->links)) {
 		log_warning("%s: peer %" PRIu32 " is another back end of this "
 			    "section; end it", export->config->name,

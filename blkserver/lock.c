@@ -116,6 +116,9 @@ int disk_lock(int fd, const char *path, bool shared)
 
 	if (!ret)
 		return 0;
+	/* Who has it is of no interest any more. */
+	if (atomic_load(&export_stop))
+		return -1;
 	if (is_taken(ret)) {
 		name_holder(fd, holder, sizeof(holder));
 		log_error("%s: already exported, or in use otherwise, by %s; "

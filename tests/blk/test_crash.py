@@ -170,7 +170,7 @@ def test_a_writer_keeps_readers_away_and_they_it(export, serve, stack, image: Pa
         assert writer.stderr
         assert 'in use; waiting' in writer.stderr.readline()
         writer.terminate()
-        assert writer.wait(BOUND)
+        assert writer.wait(BOUND) == 0
     for reader in readers:
         reader.end()
     export(image).end()
