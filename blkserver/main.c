@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,18 +97,6 @@ struct server {
 	const char *config_file;
 	bool own;
 };
-
-/* For what is shared with the command line tool. */
-void complain(const char *format, ...)
-{
-	va_list arguments;
-	char line[768];
-
-	va_start(arguments, format);
-	vsnprintf(line, sizeof(line), format, arguments);
-	va_end(arguments);
-	log_error("%s", line);
-}
 
 static void refuse(const char *what, const char *why)
 {
@@ -232,6 +219,8 @@ static int catch_signals(struct server *server)
 {
 	sigset_t signals;
 
+	/* Whoever reads our counters may be gone. */
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -357,7 +346,7 @@ static int run(struct server *server)
 	for (i = 0; i < server->config.count; i++)
 		pthread_join(server->exports[i].thread, NULL);
 	for (i = 0; server->json && i < server->config.count; i++)
-		if (server->exports[i].state == EXPORT_ENDED)
+		if (server->exports[i].served)
 			report(&server->exports[i], true);
 	return ret ? EXIT_FAILED : EXIT_DONE;
 }
