@@ -62,6 +62,7 @@ struct front_queue {
  * @in_flight: requests, of all sessions
  * @orphans:   of these, of earlier sessions
  * @queues:    that both sides look at
+ * @features:  that it was told, which stay for the session
  * @greeted:   its hello has come
  * @hello_due: ours is to be sent
  * @writer:    it may write
@@ -79,6 +80,7 @@ struct front {
 	uint32_t in_flight;
 	uint32_t orphans;
 	uint32_t queues;
+	uint32_t features;
 	bool greeted;
 	bool hello_due;
 	bool writer;

@@ -75,11 +75,10 @@ static void release_writer(struct front *front)
 static void make_hello(const struct front *front, struct ivblk_hello *hello)
 {
 	const struct ivblk_disk *offer = &front->export->offer;
-	uint32_t features = front->writer ? offer->features : IVBLK_READ_ONLY;
 
 	memset(hello, 0, sizeof(*hello));
 	hello->role = ivshmem_to_le32(IVBLK_BACK_END);
-	hello->features = ivshmem_to_le32(features);
+	hello->features = ivshmem_to_le32(front->features);
 	hello->queues = ivshmem_to_le32(offer->queues);
 	hello->block_size = ivshmem_to_le32(offer->block_size);
 	hello->physical_block_size =
@@ -190,6 +189,8 @@ void front_up(struct export *export, uint32_t slot)
 	}
 	keep_buffers(front);
 	choose_writer(front);
+	front->features = front->writer ? export->offer.features :
+					  IVBLK_READ_ONLY;
 	front->hello_due = true;
 	send_hello(front);
 }

@@ -234,6 +234,15 @@ def test_a_file_that_grows(front: FrontEnd, back: BackEnd, image: Path):
     assert front.sessions() == 1
 
 
+def test_all_but_the_size_stays(back: BackEnd, attach, image: Path):
+    """Also for who has said meanwhile that it will not write."""
+    front = attach(features=1)
+    before = front.hello()
+    os.truncate(image, 16 << 20)
+    front.do('hellos', 2)
+    assert front.hello() == {**before, 'sectors': 32768}
+
+
 def test_a_signal_makes_it_smaller(front: FrontEnd, back: BackEnd, image: Path):
     os.truncate(image, 4 << 20)
     back.send(1)

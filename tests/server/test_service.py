@@ -11,6 +11,8 @@ from .conftest import ROOT
 
 PROGRAM = ROOT / 'build/meson/server/ivshmemd'
 TOOL = ROOT / 'build/meson/tools/ivshmem/ivshmem'
+BLK_SERVER = ROOT / 'build/meson/blkserver/ivshmem-blk-server'
+BLK_FRONT = ROOT / 'build/meson/tests/blk/blk_front'
 LIBRARY = ROOT / 'build/meson/lib/libivshmem.so.0'
 
 CONFIGURATION = '''
@@ -19,7 +21,7 @@ peers = 3
 [link segment]
 peers = 3
 size = 16M
-layout = net=lan
+layout = net=lan:8M,blk=disk0:4M
 [link kept]
 memory = file:/var/lib/ivshmem/kept
 size = 64K
@@ -35,6 +37,7 @@ rm -rf ./*.wants /lib/systemd/system/*.target.wants
 # The sandbox hides some folders, and ours may be one of them.
 install {PROGRAM} /usr/local/sbin/ivshmemd
 install {TOOL} /usr/local/bin/ivshmem
+install {BLK_SERVER} /usr/local/bin/
 install {LIBRARY} /usr/local/lib/
 ldconfig
 sed 's|@sbindir@|/usr/local/sbin|' \\
@@ -42,6 +45,8 @@ sed 's|@sbindir@|/usr/local/sbin|' \\
 cp {ROOT}/packaging/systemd/ivshmemd@.socket .
 sed 's|@bindir@|/usr/local/bin|' \\
     {ROOT}/packaging/systemd/ivshmem-tap@.service.in >ivshmem-tap@.service
+sed 's|@bindir@|/usr/local/bin|' \\
+    {ROOT}/packaging/systemd/ivshmem-blk-server@.service.in >ivshmem-blk-server@.service
 cat >lab.target <<END
 [Unit]
 DefaultDependencies=no
@@ -180,6 +185,49 @@ def test_tap_unit(container):
     container.run('''systemctl stop ivshmem-tap@segment ivshmemd
         ip link delete segment''')
     assert 'error' not in container.run('journalctl -q -o cat -u ivshmem-tap@segment -p err')
+
+
+DISK = '''
+[export scratch]
+file = /var/lib/ivshmem-blk/scratch.img
+link = unix:/run/ivshmem/segment.sock
+'''
+
+
+def test_disk_unit(container):
+    """It exports a file of its own without privileges, and comes back when killed."""
+    status = container.run(f'''
+        install -d -o ivshmem -g ivshmem -m 700 /var/lib/ivshmem-blk
+        truncate -s 1M /var/lib/ivshmem-blk/scratch.img
+        chown ivshmem:ivshmem /var/lib/ivshmem-blk/scratch.img
+        echo "{DISK}" >/etc/ivshmem/blk-disk.conf
+        systemctl start ivshmem-blk-server@disk || {{
+            journalctl -q -o cat -u ivshmem-blk-server@disk; exit 1; }}
+        cat /proc/$(systemctl show -P MainPID ivshmem-blk-server@disk)/status''')
+    fields = dict(line.split(':\t', 1) for line in status.splitlines() if ':\t' in line)
+    assert set(fields['Uid'].split()) == {container.run('id -u ivshmem').strip()} != {'0'}
+    assert fields['CapEff'] == fields['CapBnd'] == '0' * 16
+    assert (fields['NoNewPrivs'], fields['Seccomp']) == ('1', '2')
+
+    write = ['hello', 'write 0 0 746865206469736b', 'request 0 1 1 1 512 8 0', 'push',
+             'answers 1']
+    read = ['hello', 'request 0 2 0 0 512 8 0', 'push', 'answers 1', 'read 0 0 8']
+    said = container.run(front_end(write))
+    assert 'answer 0 1 0' in said, said
+    container.run('systemctl kill --signal=KILL ivshmem-blk-server@disk')
+    container.wait_for('systemctl is-active ivshmem-blk-server@disk')
+    said = container.run(front_end(read))
+    assert '746865206469736b' in said, said
+    assert container.run('systemctl show -P NRestarts ivshmem-blk-server@disk') == '1\n'
+    container.run('systemctl stop ivshmem-blk-server@disk ivshmemd')
+    assert 'error' not in container.run(
+        'journalctl -q -o cat -u ivshmem-blk-server@disk -p err')
+
+
+def front_end(lines: list[str]) -> str:
+    """A script that has a front end of the disk do this."""
+    return f'''printf "%s\\n" {' '.join(f'"{line}"' for line in lines)} |
+        {BLK_FRONT} unix:/run/ivshmem/segment.sock disk0'''
 
 
 def test_mistake_in_the_configuration(container):
