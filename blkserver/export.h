@@ -66,6 +66,7 @@ struct front_queue {
  * @greeted:   its hello has come
  * @hello_due: ours is to be sent
  * @writer:    it may write
+ * @earned:    likewise, and it has said hello
  * @refused:   it wanted to, and may not
  * @kept:      the kernel keeps its buffers, and ours for it
  * @queue:     its queues
@@ -84,6 +85,7 @@ struct front {
 	bool greeted;
 	bool hello_due;
 	bool writer;
+	bool earned;
 	bool refused;
 	bool kept[2];
 	struct front_queue queue[IVREGION_QUEUES_MAX];

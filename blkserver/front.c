@@ -64,6 +64,7 @@ static void release_writer(struct front *front)
 	uint32_t slot;
 
 	front->refused = false;
+	front->earned = false;
 	if (!front->writer || export->config->writers == WRITERS_ALL)
 		return;
 	front->writer = false;
@@ -205,11 +206,12 @@ void front_down(struct export *export, uint32_t slot)
 	front->orphans = front->in_flight;
 	front->greeted = false;
 	front->hello_due = false;
-	/* As long as it is there it may come back and write. */
-	if (export->links.links[slot].link.state == IVLINK_DOWN) {
+	/* As long as it is there it may come back and write, if it ever did. */
+	if (!front->earned ||
+	    export->links.links[slot].link.state == IVLINK_DOWN)
 		release_writer(front);
+	if (export->links.links[slot].link.state == IVLINK_DOWN)
 		release_buffers(front);
-	}
 }
 
 /*
@@ -261,6 +263,7 @@ static bool take_hello(struct front *front, const void *payload,
 			peer.queues : export->offer.queues;
 	if (peer.features & IVBLK_READ_ONLY)
 		release_writer(front);
+	front->earned = front->writer;
 	if (front->refused && links_may_say(&export->links))
 		log_warning("%s: peer %" PRIu32 " may only read: another one "
 			    "writes; for file systems that know of each other "

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Sides that end, crash, come back, or were there already."""
+import contextlib
 import os
 import random
 import signal
@@ -14,7 +15,7 @@ from lab import Server
 from lab.paths import USERSPACE
 from tests.server.waiting import wait_until
 
-from .disk import BOUND, OK, READ, WRITE, BackEnd, FrontEnd, program
+from .disk import BOUND, HELLO, OK, READ, WRITE, BackEnd, Failed, FrontEnd, program
 
 
 class Stress:
@@ -225,6 +226,23 @@ def test_who_only_reads_does_not_keep_others_from_writing(export, attach, image:
     writer = attach()
     assert writer.hello()['features'] & 1 == 0
     assert writer.write(0, bytes(512)) == OK
+
+
+def test_who_is_no_front_end_does_not_keep_others_from_writing(export, attach, image: Path):
+    """Not for long: its link rests longer each time, and the other one is first."""
+    export(image)
+    wrong = attach(quiet=True)
+    wrong.hello()
+    other = attach()
+    assert other.hello()['features'] == 1
+
+    def writes() -> bool:
+        with contextlib.suppress(Failed):
+            wrong.do('record', 0, HELLO, '00' * 64)
+            wrong.push()
+        return other.hello()['features'] & 1 == 0
+    wait_until(writes, 'the other one to write')
+    assert other.write(0, bytes(512)) == OK
 
 
 def test_all_may_write_where_that_is_wanted(export, attach, image: Path):
