@@ -216,21 +216,18 @@ static int check_size(struct disk *disk)
 }
 
 /* Of the disk, or of the disk that it is a partition of. */
-static bool device_discards(const struct disk *disk)
+static bool has_limit(const struct stat *st, const char *limit)
 {
 	static const char *const places[] = { "", "../" };
 	unsigned long long bytes = 0;
-	struct stat st;
-	char path[96];
+	char path[128];
 	FILE *file;
 	size_t i;
 
-	if (fstat(disk->fd, &st))
-		return false;
-	for (i = 0; i < 2; i++) {
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/"
-			 "discard_max_bytes", major(st.st_rdev),
-			 minor(st.st_rdev), places[i]);
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s",
+			 major(st->st_rdev), minor(st->st_rdev), places[i],
+			 limit);
 		file = fopen(path, "re");
 		if (!file)
 			continue;
@@ -240,6 +237,15 @@ static bool device_discards(const struct disk *disk)
 		break;
 	}
 	return bytes;
+}
+
+/* Giving space up by fallocate() takes a device that reads as zeroes then. */
+static bool device_punches(const struct disk *disk)
+{
+	struct stat st;
+
+	return !fstat(disk->fd, &st) && has_limit(&st, "discard_max_bytes") &&
+	       has_limit(&st, "write_zeroes_max_bytes");
 }
 
 /* Behind its end a file has nothing that could be lost. */
@@ -258,7 +264,7 @@ static void find_features(struct disk *disk)
 		return;
 	}
 	disk->features = IVBLK_FLUSH | IVBLK_FUA;
-	punches = disk->is_device ? device_discards(disk) : file_punches(disk);
+	punches = disk->is_device ? device_punches(disk) : file_punches(disk);
 	if (punches && disk->config->discard)
 		disk->features |= IVBLK_DISCARD;
 	/* A device that cannot do it is written to by the kernel. */

@@ -319,6 +319,16 @@ def test_a_block_device(export, attach, loop_device, directory: Path):
     assert front.ask(DISCARD, sector=1024, length=65536) == OK
 
 
+def test_a_device_that_is_in_use(server, loop_device, mount, directory: Path):
+    with open(directory / 'fs', 'wb') as file:
+        file.truncate(8 << 20)
+    device = loop_device(directory / 'fs')
+    subprocess.run(['mkfs.ext4', '-q', device], check=True)
+    mount('ext4', device)
+    said = run(server.address, device, status=1)
+    assert 'it is mounted, or used otherwise: end that' in said
+
+
 def test_flushes_and_fua_reach_the_medium(export, attach, loop_device, image: Path):
     device = loop_device(image)
     export(device)
