@@ -94,7 +94,7 @@ def test_file_and_options_together(configure):
 
 
 @pytest.mark.parametrize('text, line, expected', [
-    ('size=4M\n', 1, '"size" is in no section; put [link NAME]'),
+    ('size=4M\n', 1, '"size" is in no section; put [server] or [link NAME]'),
     ('[link lab]\nsize\n', 2, 'expected KEY = VALUE, [server] or [link'),
     ('[link lab]\n\n\nnonsense here\nsize=4M\n', 4, 'expected KEY = VALUE'),
     ('[link lab\nsize=4M\n', 1, 'expected [server] or [link NAME]'),
