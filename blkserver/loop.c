@@ -79,7 +79,6 @@ struct io_uring_sqe *loop_sqe(struct loop *loop, struct event *event)
 		sqe = io_uring_get_sqe(&loop->ring);
 	}
 	io_uring_sqe_set_data(sqe, event);
-	loop->pending++;
 	return sqe;
 }
 
@@ -108,7 +107,6 @@ unsigned int loop_reap(struct loop *loop)
 		event = io_uring_cqe_get_data(cqe);
 		result = cqe->res;
 		io_uring_cqe_seen(&loop->ring, cqe);
-		loop->pending--;
 		event->ready(event, result);
 	}
 	return n;

@@ -30,19 +30,17 @@ struct event {
 
 /**
  * struct loop - the loop
- * @ring:    the io_uring
- * @pending: operations that were submitted and have not been reported
- * @keeps:   it can keep memory
+ * @ring:  the io_uring
+ * @keeps: it can keep memory
  */
 struct loop {
 	struct io_uring ring;
-	unsigned int pending;
 	bool keeps;
 };
 
 /** loop_open() - set it up; returns 0 or a negative errno value */
 int loop_open(struct loop *loop);
-/** loop_close() - nothing may be pending */
+/** loop_close() - no I/O may be in flight; what is polled for is forgotten */
 void loop_close(struct loop *loop);
 
 /**
