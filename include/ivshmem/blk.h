@@ -68,7 +68,9 @@
  * @sectors_low: size of the disk in sectors of IVBLK_SECTOR bytes
  * @sectors_high: likewise, the upper half
  * @serial: printable ASCII for people; the rest 0
- * @reserved: 0; not read
+ * @cache_low: which cache it is in that a flush empties; what was in another one may
+ *	       be lost
+ * @cache_high: likewise, the upper half
  *
  * Of a front end, what follows @queues is not read.
  */
@@ -83,7 +85,8 @@ struct ivblk_hello {
 	__le32 sectors_low;
 	__le32 sectors_high;
 	__u8 serial[IVBLK_SERIAL];
-	__u8 reserved[8];
+	__le32 cache_low;
+	__le32 cache_high;
 };
 
 /**
@@ -138,6 +141,7 @@ static_assert(sizeof(struct ivblk_response) == 16, "a line with its header");
  * @max_extent: likewise, or 0 if neither is among the features
  * @sectors: a multiple of @block_size in sectors
  * @serial: printable, ends with 0
+ * @cache: any; changes when what was not flushed may be lost
  */
 struct ivblk_disk {
 	__u32 role;
@@ -149,6 +153,7 @@ struct ivblk_disk {
 	__u32 max_extent;
 	__u64 sectors;
 	char serial[IVBLK_SERIAL + 1];
+	__u64 cache;
 };
 
 /**
@@ -200,6 +205,7 @@ static inline void ivblk_clear(struct ivblk_disk *disk)
 	disk->sectors = 0;
 	for (i = 0; i <= IVBLK_SERIAL; i++)
 		disk->serial[i] = 0;
+	disk->cache = 0;
 }
 
 /* What a back end says of its disk; the rest of @disk is 0 */
@@ -207,6 +213,7 @@ static inline bool ivblk_parse_disk(struct ivblk_disk *disk,
 				    const struct ivblk_hello *hello)
 {
 	__u32 high = ivshmem_from_le32(hello->sectors_high);
+	__u32 cache_high = ivshmem_from_le32(hello->cache_high);
 	__u32 mask, i;
 
 	disk->block_size = ivshmem_from_le32(hello->block_size);
@@ -221,6 +228,8 @@ static inline bool ivblk_parse_disk(struct ivblk_disk *disk,
 			break;
 		disk->serial[i] = (char)hello->serial[i];
 	}
+	disk->cache = (__u64)cache_high << 32 |
+		      ivshmem_from_le32(hello->cache_low);
 	if (!(disk->features & (IVBLK_DISCARD | IVBLK_ZEROES)))
 		disk->max_extent = 0;
 	else if (!disk->max_extent)

@@ -17,8 +17,7 @@ static struct ivblk_hello good(void)
 {
 	struct ivblk_hello hello;
 
-	/* What is reserved is not read. */
-	memset(&hello, 0xff, sizeof(hello));
+	memset(&hello, 0, sizeof(hello));
 	hello.role = ivshmem_to_le32(IVBLK_BACK_END);
 	hello.features = ivshmem_to_le32(ALL);
 	hello.queues = ivshmem_to_le32(2);
@@ -30,6 +29,8 @@ static struct ivblk_hello good(void)
 	hello.sectors_high = ivshmem_to_le32((__u32)(SECTORS >> 32));
 	memset(hello.serial, 0, sizeof(hello.serial));
 	memcpy(hello.serial, "disk 7", 6);
+	hello.cache_low = ivshmem_to_le32(0x9abcdef0);
+	hello.cache_high = ivshmem_to_le32(0x12345678);
 	return hello;
 }
 
@@ -63,6 +64,7 @@ static void what_is_said_is_taken(void **state)
 	assert_int_equal(disk.max_extent, 0x100000);
 	assert_true(disk.sectors == SECTORS);
 	assert_string_equal(disk.serial, "disk 7");
+	assert_int_equal(disk.cache, 0x123456789abcdef0);
 }
 
 static void it_may_be_longer_but_not_shorter(void **state)
