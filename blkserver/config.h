@@ -14,7 +14,7 @@
 
 #include "config_error.h"
 
-#define CONFIG_POLL_US		10
+#define CONFIG_POLL_US		200
 #define CONFIG_POLL_MAX_US	100000
 
 enum direct_io {

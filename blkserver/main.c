@@ -38,7 +38,7 @@ static const char usage_text[] =
 "                        pass over the page cache (default: where possible)\n"
 "      --writers=one|all how many machines may write (default: one, the others\n"
 "                        read; all is for file systems of clusters)\n"
-"      --poll-us US      look so long before going to sleep (default: 10)\n"
+"      --poll-us US      look so long before going to sleep (default: 200)\n"
 "\n"
 "  -c, --config CONFIG   export what is in a configuration file\n"
 "      --json            print counters as JSON, a line each time\n"

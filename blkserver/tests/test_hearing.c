@@ -77,11 +77,37 @@ static void test_looking_in_vain_gets_shorter(void **state)
 	before = spin.spin_ns;
 	while (spin_again(&spin, false))
 		;
+	/* Woken, and there is nothing again */
+	while (spin_again(&spin, false))
+		;
 	assert_int_equal(spin.spin_ns, before / 2);
-	/* Something came while looking: that paid. */
+}
+
+static void test_looking_that_paid_gets_longer(void **state)
+{
+	struct spin spin;
+
+	(void)state;
+	/* Far longer than this test takes */
+	spin_init(&spin, 60000000);
+	spin.spin_ns /= 8;
 	assert_true(spin_again(&spin, false));
 	assert_true(spin_again(&spin, true));
-	assert_int_equal(spin.spin_ns, before);
+	assert_int_equal(spin.spin_ns, spin.most_ns / 4);
+}
+
+static void test_looking_that_would_have_paid_gets_longer(void **state)
+{
+	struct spin spin;
+
+	(void)state;
+	spin_init(&spin, 60000000);
+	spin.spin_ns = 1;
+	while (spin_again(&spin, false))
+		;
+	/* It came after a short sleep. */
+	assert_true(spin_again(&spin, true));
+	assert_int_equal(spin.spin_ns, 2);
 }
 
 int main(void)
@@ -92,6 +118,8 @@ int main(void)
 		cmocka_unit_test(test_rounds_without_a_doorbell_are_not_in_vain),
 		cmocka_unit_test(test_who_must_not_look_sleeps_at_once),
 		cmocka_unit_test(test_looking_in_vain_gets_shorter),
+		cmocka_unit_test(test_looking_that_paid_gets_longer),
+		cmocka_unit_test(test_looking_that_would_have_paid_gets_longer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /*
  * Looks for as long as that has paid lately, and counts doorbells in vain.
  */
+#include <string.h>
+
 #include "progress.h"
 #include "spin.h"
 
@@ -14,9 +16,25 @@
 
 void spin_init(struct spin *spin, unsigned int us)
 {
+	memset(spin, 0, sizeof(*spin));
 	spin->most_ns = us * 1000ULL;
 	spin->spin_ns = spin->most_ns;
-	spin->spinning = false;
+}
+
+static void spin_less(struct spin *spin)
+{
+	if (spin->spin_ns / 2 > spin->most_ns / SPIN_SHARE)
+		spin->spin_ns /= 2;
+}
+
+/* What came after a short sleep would have been seen by looking for longer. */
+static void spin_adapt(struct spin *spin)
+{
+	if (now_ns() - spin->idle_at >= spin->most_ns)
+		spin_less(spin);
+	else if (spin->spin_ns < spin->most_ns)
+		spin->spin_ns *= 2;
+	spin->idle_at = 0;
 }
 
 bool spin_again(struct spin *spin, bool useful)
@@ -26,21 +44,24 @@ bool spin_again(struct spin *spin, bool useful)
 	if (!spin->most_ns)
 		return useful;
 	if (useful) {
-		if (spin->spinning && spin->spin_ns < spin->most_ns)
-			spin->spin_ns *= 2;
+		if (spin->idle_at)
+			spin_adapt(spin);
 		spin->spinning = false;
 		return true;
 	}
 	now = now_ns();
 	if (!spin->spinning) {
+		/* Woken for nothing */
+		if (spin->idle_at)
+			spin_less(spin);
+		else
+			spin->idle_at = now;
 		spin->spinning = true;
-		spin->busy_at = now;
+		spin->spin_at = now;
 	}
-	if (now - spin->busy_at < spin->spin_ns)
+	if (now - spin->spin_at < spin->spin_ns)
 		return true;
 	spin->spinning = false;
-	if (spin->spin_ns / 2 > spin->most_ns / SPIN_SHARE)
-		spin->spin_ns /= 2;
 	return false;
 }
 

@@ -16,13 +16,15 @@
  * struct spin - looking before going to sleep
  * @most_ns:  how long at most
  * @spin_ns:  how long next time
- * @busy_at:  when something was last done
- * @spinning: looking, and nothing was done since @busy_at
+ * @idle_at:  since when there was nothing to do; 0 while there is
+ * @spin_at:  since when we look
+ * @spinning: looking
  */
 struct spin {
 	uint64_t most_ns;
 	uint64_t spin_ns;
-	uint64_t busy_at;
+	uint64_t idle_at;
+	uint64_t spin_at;
 	bool spinning;
 };
 
