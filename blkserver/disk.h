@@ -81,6 +81,7 @@ extern const struct disk_ops file_ops;
  * @fd:        the file
  * @direct:    the page cache is passed over
  * @is_device: it is a block device
+ * @in_memory: it is in memory
  * @no_range:  the file system cannot zero a range in one go
  * @no_punch:  the device cannot give up space and read as zeroes
  * @shrunk:    that was said already
@@ -99,6 +100,7 @@ struct disk {
 	int fd;
 	bool direct;
 	bool is_device;
+	bool in_memory;
 	bool no_range;
 	bool no_punch;
 	bool shrunk;

@@ -8,11 +8,13 @@
 #include <inttypes.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "file.h"
@@ -93,6 +95,15 @@ static int open_file(struct disk *disk)
 		log_error("%s: cannot open it: %s%s", config->file,
 			  strerror(-ret), open_remedy(config, -ret));
 	return -1;
+}
+
+/* Its blocks are pages of memory. */
+static bool is_in_memory(const struct disk *disk)
+{
+	struct statfs fs;
+
+	return !disk->is_device && !fstatfs(disk->fd, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
 /* Another file may be there by now, and its size another by the next look. */
@@ -287,6 +298,7 @@ static int file_open(struct disk *disk)
 		file_close(disk);
 		return -1;
 	}
+	disk->in_memory = is_in_memory(disk);
 	find_features(disk);
 	return 0;
 }

@@ -111,10 +111,29 @@ static void prepare(struct disk *disk, struct request *request,
 				(off_t)request->io.length);
 }
 
+/* What is in memory is copied at once: io_uring would let another thread do it. */
+static int transfer(struct disk *disk, struct request *request)
+{
+	uint64_t offset = offset_of(request) + request->done;
+	struct iovec part = {
+		.iov_base = (uint8_t *)request->data + request->done,
+		.iov_len = request->io.length - request->done,
+	};
+	int flags = request->io.flags & IVBLK_REQUEST_FUA ? RWF_DSYNC : 0;
+	ssize_t n = request->io.operation == IVBLK_OP_READ ?
+		    preadv2(disk->fd, &part, 1, (off_t)offset, 0) :
+		    pwritev2(disk->fd, &part, 1, (off_t)offset, flags);
+
+	return n < 0 ? -errno : (int)n;
+}
+
 static void begin(struct disk *disk, struct request *request)
 {
 	request->event.ready = file_ready;
-	prepare(disk, request, loop_sqe(disk->loop, &request->event));
+	if (disk->in_memory && request->io.operation <= IVBLK_OP_WRITE)
+		loop_post(disk->loop, &request->event, transfer(disk, request));
+	else
+		prepare(disk, request, loop_sqe(disk->loop, &request->event));
 }
 
 void file_submit(struct disk *disk, struct request *request)

@@ -24,6 +24,7 @@ static int open_ring(struct loop *loop)
 	int ret;
 
 	memset(loop, 0, sizeof(*loop));
+	loop->last = &loop->posted;
 	ret = io_uring_queue_init_params(ENTRIES, &loop->ring, &params);
 	if (ret != -EINVAL)
 		return ret;
@@ -88,17 +89,41 @@ void loop_poll(struct loop *loop, int fd, unsigned int events,
 	io_uring_prep_poll_add(loop_sqe(loop, event), fd, events);
 }
 
+void loop_post(struct loop *loop, struct event *event, int result)
+{
+	event->result = result;
+	event->next = NULL;
+	*loop->last = event;
+	loop->last = &event->next;
+}
+
 void loop_submit(struct loop *loop)
 {
 	if (io_uring_sq_ready(&loop->ring))
 		io_uring_submit(&loop->ring);
 }
 
+/* Those that were posted until now: what they post comes the next time. */
+static unsigned int reap_posted(struct loop *loop)
+{
+	struct event *event, *next = loop->posted;
+	unsigned int n;
+
+	loop->posted = NULL;
+	loop->last = &loop->posted;
+	for (n = 0; next; n++) {
+		event = next;
+		next = event->next;
+		event->ready(event, event->result);
+	}
+	return n;
+}
+
 unsigned int loop_reap(struct loop *loop)
 {
+	unsigned int n, posted = reap_posted(loop);
 	struct io_uring_cqe *cqe;
 	struct event *event;
-	unsigned int n;
 	int result;
 
 	for (n = 0; n < REAP_BATCH; n++) {
@@ -109,7 +134,7 @@ unsigned int loop_reap(struct loop *loop)
 		io_uring_cqe_seen(&loop->ring, cqe);
 		event->ready(event, result);
 	}
-	return n;
+	return posted + n;
 }
 
 void loop_wait(struct loop *loop, uint32_t ms)

@@ -15,13 +15,17 @@
 
 /**
  * struct event - something that io_uring will report
- * @ready: called with the result of the operation, a negative errno value if it
- *         failed
+ * @ready:  called with the result of the operation, a negative errno value if it
+ *          failed
+ * @next:   posted after it
+ * @result: what was posted
  *
  * Embedded in whatever waits for it, which must not go away meanwhile.
  */
 struct event {
 	void (*ready)(struct event *event, int result);
+	struct event *next;
+	int result;
 };
 
 /** event_of() - the structure that an event is embedded in */
@@ -30,12 +34,16 @@ struct event {
 
 /**
  * struct loop - the loop
- * @ring:  the io_uring
- * @keeps: it can keep memory
+ * @ring:   the io_uring
+ * @keeps:  it can keep memory
+ * @posted: operations that have ended without it, the first one
+ * @last:   where the next one is to be put
  */
 struct loop {
 	struct io_uring ring;
 	bool keeps;
+	struct event *posted;
+	struct event **last;
 };
 
 /** loop_open() - set it up; returns 0 or a negative errno value */
@@ -66,6 +74,9 @@ void loop_release(struct loop *loop, unsigned int index);
 /** loop_poll() - be told once when a descriptor is ready for @events, of poll(2) */
 void loop_poll(struct loop *loop, int fd, unsigned int events,
 	       struct event *event);
+
+/** loop_post() - report @result of something that was done without io_uring */
+void loop_post(struct loop *loop, struct event *event, int result);
 
 /** loop_submit() - let the kernel begin with all that was prepared */
 void loop_submit(struct loop *loop);
