@@ -78,6 +78,7 @@ extern const struct disk_ops file_ops;
  * @block_size: bytes
  * @physical_block_size: bytes
  * @size:      bytes that are there now
+ * @cache:     another one when what was not flushed may be lost
  * @fd:        the file
  * @direct:    the page cache is passed over
  * @is_device: it is a block device
@@ -97,6 +98,7 @@ struct disk {
 	uint32_t block_size;
 	uint32_t physical_block_size;
 	uint64_t size;
+	uint64_t cache;
 	int fd;
 	bool direct;
 	bool is_device;

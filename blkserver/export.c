@@ -71,6 +71,7 @@ static void make_offer(struct export *export)
 			    DISK_MAX_EXTENT : 0;
 	offer->sectors = disk->size / IVBLK_SECTOR;
 	memcpy(offer->serial, config->serial, sizeof(offer->serial));
+	offer->cache = disk->cache;
 }
 
 /* Who is in the section before us, and may be a back end. */

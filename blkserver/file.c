@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "cache.h"
 #include "file.h"
 #include "log.h"
 
@@ -299,6 +300,7 @@ static int file_open(struct disk *disk)
 		return -1;
 	}
 	disk->in_memory = is_in_memory(disk);
+	disk->cache = cache_of_machine();
 	find_features(disk);
 	return 0;
 }

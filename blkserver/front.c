@@ -89,6 +89,8 @@ static void make_hello(const struct front *front, struct ivblk_hello *hello)
 	hello->sectors_low = ivshmem_to_le32((uint32_t)offer->sectors);
 	hello->sectors_high = ivshmem_to_le32((uint32_t)(offer->sectors >> 32));
 	memcpy(hello->serial, offer->serial, sizeof(hello->serial));
+	hello->cache_low = ivshmem_to_le32((uint32_t)offer->cache);
+	hello->cache_high = ivshmem_to_le32((uint32_t)(offer->cache >> 32));
 }
 
 /* It has to wait, where the front end does not take its answers. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache.h"
 #include "export.h"
 #include "log.h"
 #include "nbd.h"
@@ -277,6 +278,7 @@ static int nbd_open(struct disk *disk)
 	}
 	if (measure(disk, nbd->handle))
 		goto err_close;
+	disk->cache = cache_of_peer(nbd_aio_get_fd(nbd->handle));
 	return 0;
 
 err_close:
