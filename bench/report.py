@@ -56,6 +56,39 @@ def row(name: str, unit: str, better: str, ours: list[float], peer: str,
             "runs": len(ours), "ours_all": ours, "theirs_all": theirs}
 
 
+class Results:
+    """What was measured: way and name -> a figure of each round."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], list[float]] = {}
+
+    def keep(self, way: str, measured: dict[str, float]) -> None:
+        """One more figure of each name."""
+        for name, value in measured.items():
+            self.found.setdefault((way, name), []).append(value)
+        say(f"{way}: " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items()))
+
+    def alternate(self, title: str, rounds: int,
+                  ways: dict[str, Callable[[], dict[str, float]]]) -> None:
+        """Measure each way in each round."""
+        order = list(ways)
+        for number in range(1, rounds + 1):
+            say(f"{title}: round {number} of {rounds}")
+            for way in order:
+                self.keep(way, ways[way]())
+            # Nobody always comes after the same one.
+            order = order[1:] + order[:1]
+
+    def ways(self) -> list[str]:
+        """All of which there is something."""
+        return list(dict.fromkeys(way for way, _ in self.found))
+
+    def row(self, title: str, name: str, unit: tuple[str, str], ours: str,
+            theirs: str) -> dict[str, Any]:
+        """One way beside another."""
+        return row(title, *unit, self.found[ours, name], theirs, self.found[theirs, name])
+
+
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 

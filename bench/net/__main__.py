@@ -60,35 +60,19 @@ GROWN = ("tcp_1", "udp_64", "insns_udp_64")
 Measure = Callable[[list[End], float], Figures]
 
 
-class Results:
-    """What was measured: way and name -> a figure of each round."""
-
-    def __init__(self) -> None:
-        self.found: dict[tuple[str, str], list[float]] = {}
-
-    def keep(self, way: str, measured: Figures) -> None:
-        """One more figure of each name."""
-        for name, value in measured.items():
-            self.found.setdefault((way, name), []).append(value)
-        say(f"{way}: " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items()))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Our card beside each other way, and beside itself."""
-        others = [way for way in dict.fromkeys(way for way, _ in self.found)
-                  if not way.startswith(OURS)]
-        rows = [self._row(name, name, OURS, way) for name in UNITS for way in others
-                if (way, name) in self.found]
-        return rows + [self._row(f"{name}_peers_{count}", name, grown(count), grown(GROWTH[0]))
-                       for name in GROWN for count in GROWTH[1:]]
-
-    def _row(self, title: str, name: str, ours: str, theirs: str) -> dict[str, Any]:
-        return report.row(title, *UNITS[name], self.found[ours, name], theirs,
-                          self.found[theirs, name])
-
-
 def grown(count: int) -> str:
     """Our card where @count peers are."""
     return f"{OURS}-{count}"
+
+
+def rows(results: report.Results) -> list[dict[str, Any]]:
+    """Our card beside each other way, and beside itself."""
+    others = [way for way in results.ways() if not way.startswith(OURS)]
+    found = [results.row(name, name, UNITS[name], OURS, way) for name in UNITS
+             for way in others if (way, name) in results.found]
+    return found + [results.row(f"{name}_peers_{count}", name, UNITS[name], grown(count),
+                                grown(GROWTH[0]))
+                    for name in GROWN for count in GROWTH[1:]]
 
 
 class Bench:
@@ -98,17 +82,10 @@ class Bench:
         self.stage = stage
         self.rounds = rounds
         self.seconds = seconds
-        self.results = Results()
+        self.results = report.Results()
 
     def _alternate(self, title: str, ways: dict[str, Callable[[], Figures]]) -> None:
-        """Measure each way in each round."""
-        order = list(ways)
-        for number in range(1, self.rounds + 1):
-            say(f"{title}: round {number} of {self.rounds}")
-            for way in order:
-                self.results.keep(way, ways[way]())
-            # Nobody always comes after the same one.
-            order = order[1:] + order[:1]
+        self.results.alternate(title, self.rounds, ways)
 
     def _compare(self, title: str, measure: Measure, ways: Ways) -> None:
         self._alternate(title, {way: partial(measure, ends, self.seconds)
@@ -146,7 +123,7 @@ class Bench:
         figures.end(neighbours.ends)
         self._compare("instructions", figures.cost,
                       {**ways, LOOPBACK: loopback(large[0].vm)})
-        return self.results.rows()
+        return rows(self.results)
 
 
 def measure(rounds: int, seconds: float, target: Path, cleanup: ExitStack) -> dict[str, Any]:

@@ -2,13 +2,10 @@
 """What is measured of a way, once."""
 
 import json
-import os
-import struct
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
-from bench.net.ways import BOUND, End, counts
+from bench.guest import cpu_seconds, instructions, interrupts, probed
+from bench.net.ways import BOUND, End
 from bench.report import BenchError
 from lab import VM, Process
 from lab.paths import USERSPACE
@@ -19,7 +16,6 @@ GIB, KIB = 1 << 30, 1 << 10
 MOMENT = 0.001
 # Bytes that are sent instead of a second's.
 PACE = 128 << 20
-TRACING = "/sys/kernel/tracing"
 
 Figures = dict[str, float]
 
@@ -90,47 +86,6 @@ def end(ends: list[End]) -> None:
         vm.kill()
 
 
-def cpu_seconds(ends: list[End]) -> float:
-    """What the host's processors have done for the machines."""
-    found = 0
-    for vm in machines(ends):
-        fields = Path(f"/proc/{vm.pid}/stat").read_text().rpartition(")")[2].split()
-        found += int(fields[11]) + int(fields[12])
-    return found / os.sysconf("SC_CLK_TCK")
-
-
-def interrupts(vm: VM) -> int:
-    """All that devices have sent to a machine."""
-    lines = vm.run("grep MSI /proc/interrupts").stdout.splitlines()
-    return sum(int(word) for line in lines for word in line.split()[1:] if word.isdigit())
-
-
-def instructions(vm: VM) -> int:
-    """All that a machine has executed."""
-    # Whoever is stopped is idle, and shows how many there are.
-    vm.pause()
-    try:
-        return struct.unpack("Q", counts(vm).read_bytes())[0]
-    finally:
-        vm.cont()
-
-
-@contextmanager
-def probed(ends: list[End], function: str) -> Iterator[Callable[[VM], int]]:
-    """Count in both machines how often the kernel calls one of its functions."""
-    def hits(vm: VM) -> int:
-        words = vm.run(f"cat {TRACING}/kprobe_profile").stdout.split()
-        return int(words[words.index(function) + 1])
-
-    for vm in machines(ends):
-        vm.run(f"echo p:bench/{function} {function} >>{TRACING}/kprobe_events && "
-               f"echo 1 >{TRACING}/events/bench/enable")
-    yield hits
-    for vm in machines(ends):
-        vm.run(f"echo 0 >{TRACING}/events/bench/enable && "
-               f"echo -:bench/{function} >>{TRACING}/kprobe_events")
-
-
 def each(ends: list[End], count: Callable[[VM], int],
          send: Callable[[list[End], float], list[float]], seconds: float) -> float:
     """What both machines count for each that @send sends, which says how many one has
@@ -166,9 +121,10 @@ def kibibytes(ends: list[End], seconds: float) -> list[float]:
 
 def speed(ends: list[End], seconds: float) -> Figures:
     """All that a clock measures, and what can be counted meanwhile."""
-    before = cpu_seconds(ends)
+    pids = [vm.pid for vm in machines(ends)]
+    before = cpu_seconds(pids)
     rate, size = both_ways(ends, 1, *lasting(seconds))
-    found = {"tcp_1": rate, "cpu_per_gib": (cpu_seconds(ends) - before) / size * GIB,
+    found = {"tcp_1": rate, "cpu_per_gib": (cpu_seconds(pids) - before) / size * GIB,
              "tcp_4": both_ways(ends, 4, *lasting(seconds))[0]}
     target = ends[1].vm
     seen = interrupts(target)
@@ -186,7 +142,7 @@ def growing_speed(ends: list[End], seconds: float) -> Figures:
 
 def doorbells(ends: list[End], seconds: float, function: str) -> Figures:
     """How often both ring for each datagram, by a function of their kernel."""
-    with probed(ends, function) as hits:
+    with probed(machines(ends), function) as hits:
         return {"doorbells_udp_64": each(ends, hits, datagrams, seconds)}
 
 

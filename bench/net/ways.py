@@ -4,15 +4,14 @@
 import dataclasses
 import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 
+from bench.guest import counter
 from lab import VM, LabError, Process, Server, ivshmem_doorbell
 from lab.agent import poll_until
 from lab.network import Network, Port
-from lab.paths import BUILD, MODULES, USERSPACE
+from lab.paths import BUILD, MODULES
 
 FOLDER = BUILD / "bench/net"
-PLUGIN = USERSPACE / "bench/net/net_instructions.so"
 VECTORS = 2
 # Of a section of 16 MiB for two peers each ring has 4 MiB; and so of this for eight.
 SIZE, LAYOUT = "32M", "net=bench:16M"
@@ -107,16 +106,6 @@ def stream(number: int, path: str) -> list[str]:
     server = "on" if number == 1 else "off"
     return ["-netdev", f"stream,id=stream,server={server},addr.type=unix,addr.path={path}",
             "-device", f"virtio-net-pci,netdev=stream,mac={stream_mac(number)},romfile="]
-
-
-def counts(vm: VM) -> Path:
-    """Where a machine's executed instructions are shown, if they are counted."""
-    return vm.directory / "instructions"
-
-
-def counter(directory: Path) -> list[str]:
-    """The arguments that have them counted."""
-    return ["-plugin", f"{PLUGIN},count={directory / 'instructions'}"]
 
 
 def connect(vm: VM, number: int, ports: list[Port]) -> list[End]:

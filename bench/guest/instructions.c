@@ -3,7 +3,7 @@
  * A plugin of QEMU: counts the instructions that a guest executes, in its kernel
  * and in its programs, and shows how many there have been in the 8 bytes of a file.
  *
- *	-plugin net_instructions.so,count=FILE
+ *	-plugin guest_instructions.so,count=FILE
  *
  * They are right whenever the guest is idle.  A repeated string instruction counts
  * as often as it is repeated, a block that an exception ends as a whole.
@@ -58,7 +58,7 @@ static uint64_t *map(const char *path)
 	if (fd >= 0 && !ftruncate(fd, sizeof(*shown)))
 		there = mmap(NULL, sizeof(*shown), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (there == MAP_FAILED)
-		fprintf(stderr, "net_instructions: %s: %m\n", path);
+		fprintf(stderr, "guest_instructions: %s: %m\n", path);
 	if (fd >= 0)
 		close(fd);
 	return there == MAP_FAILED ? NULL : there;
@@ -68,7 +68,7 @@ int qemu_plugin_install(uint64_t id, const struct qemu_info *info, int argc, cha
 {
 	(void)info;
 	if (argc != 1 || strncmp(argv[0], "count=", 6)) {
-		fprintf(stderr, "net_instructions: its one argument is count=FILE\n");
+		fprintf(stderr, "guest_instructions: its one argument is count=FILE\n");
 		return -1;
 	}
 	shown = map(argv[0] + 6);
