@@ -4,8 +4,8 @@
 from .devices import ivshmem_doorbell, ivshmem_plain
 from .log import LabError
 from .network import Network, Port
-from .server import Server
+from .server import BlkServer, Server
 from .vm import VM, CommandFailed, Process, Result, VMDied
 
-__all__ = ["VM", "CommandFailed", "LabError", "Network", "Port", "Process", "Result",
-           "Server", "VMDied", "ivshmem_doorbell", "ivshmem_plain"]
+__all__ = ["VM", "BlkServer", "CommandFailed", "LabError", "Network", "Port", "Process",
+           "Result", "Server", "VMDied", "ivshmem_doorbell", "ivshmem_plain"]

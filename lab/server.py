@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The doorbell server, ivshmemd, as a process beside the VMs."""
+"""The doorbell server, ivshmemd, as a process beside the VMs, and the back end of disks."""
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
 from pathlib import Path
 
-from .log import LabError
+from .daemon import Daemon
 from .paths import USERSPACE
 
 PROGRAM = USERSPACE / "server/ivshmemd"
+BLK_PROGRAM = USERSPACE / "blkserver/ivshmem-blk-server"
 
 
-class Server:
+class Server(Daemon):
     """ivshmemd with one link, and more if asked; a context manager.
 
     @arguments are further ones of the program. What it says is in `log_path`.
@@ -24,94 +19,24 @@ class Server:
     def __init__(self, size: str | int = "4M", peers: int = 8, vectors: int = 4,
                  name: str = "lab", arguments: list[str] | None = None,
                  directory: Path | None = None, **keys: str | int) -> None:
+        super().__init__(PROGRAM, [], directory)
         self.link = name
-        # Short, since the name of a socket may have 107 bytes only.
-        self._temporary = Path(tempfile.mkdtemp(prefix="ivshmem-"))
-        self.directory = directory or self._temporary
         self.socket = self._temporary / f"{name}.sock"
         keys = {"socket": str(self.socket), "size": size, "peers": peers,
                 "vectors": vectors, **keys}
         settings = ",".join(f"{key}={value}" for key, value in keys.items())
-        self.command = [str(PROGRAM), "--link", f"{name},{settings}", *(arguments or [])]
-        self._process: subprocess.Popen | None = None
-
-    def start(self, timeout: float = 30) -> "Server":
-        """Start it and wait until it says that it is ready."""
-        if not PROGRAM.exists():
-            raise LabError(f"{PROGRAM}: not built; run 'make userspace'")
-        self.directory.mkdir(parents=True, exist_ok=True)
-        notify_path = self._temporary / "notify"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, \
-                open(self.log_path, "ab") as log:
-            notify_path.unlink(missing_ok=True)
-            notify.bind(str(notify_path))
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self.command],
-                env=dict(os.environ, NOTIFY_SOCKET=str(notify_path)),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True)
-            self._await_ready(notify, timeout)
-        return self
-
-    def _await_ready(self, notify: socket.socket, timeout: float) -> None:
-        assert self._process
-        notify.settimeout(0.1)
-        for _ in range(int(timeout * 10)):
-            try:
-                if b"READY=1" in notify.recv(4096).splitlines():
-                    return
-            except TimeoutError:
-                if self._process.poll() is not None:
-                    raise LabError(f"ivshmemd: ended with status "
-                                   f"{self._process.returncode}: {self.log}") from None
-        raise LabError(f"ivshmemd: not ready in {timeout:g} s: {self.log}")
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self._process, "not started"
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def log_path(self) -> Path:
-        """The file with all that it said."""
-        return self.directory / "ivshmemd.log"
-
-    @property
-    def log(self) -> str:
-        """All that it said."""
-        return self.log_path.read_text(errors="replace")
+        self.command += ["--link", f"{name},{settings}", *(arguments or [])]
 
     @property
     def address(self) -> str:
         """The link as the library and the tools take it."""
         return f"unix:{self.socket}"
 
-    def stop(self, timeout: float = 30) -> int:
-        """End it in order (SIGTERM); its exit status."""
-        assert self._process
-        if self.alive:
-            self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout)
 
-    def kill(self) -> None:
-        """End it at once (SIGKILL), as a crash would."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
+class BlkServer(Daemon):
+    """ivshmem-blk-server, which has a file or block device as a disk in the only BLK
+    section of a link; a context manager. @arguments are further ones of the program."""
 
-    def remove(self) -> None:
-        """End it and remove its socket's folder."""
-        self.kill()
-        shutil.rmtree(self._temporary, ignore_errors=True)
-
-    def __enter__(self) -> "Server":
-        return self if self._process else self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
+    def __init__(self, server: Server, file: Path, *arguments: str,
+                 directory: Path | None = None) -> None:
+        super().__init__(BLK_PROGRAM, [*arguments, server.address, str(file)], directory)
