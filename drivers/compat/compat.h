@@ -89,6 +89,50 @@ struct netdev_stat_ops {
 #define netdev_set_stat_ops(dev, ops)	((dev)->stat_ops = (ops))
 #endif
 
+/* 6.9: disks are made with their limits; 6.11: with all that they can do */
+#ifdef CONFIG_BLOCK
+#include <linux/blk-mq.h>
+static inline struct gendisk *
+ivshmem_alloc_disk(struct blk_mq_tag_set *set, struct queue_limits *limits,
+		   bool cache, bool fua, void *data)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+	if (cache)
+		limits->features |= BLK_FEAT_WRITE_CACHE;
+	if (fua)
+		limits->features |= BLK_FEAT_FUA;
+	return blk_mq_alloc_disk(set, limits, data);
+#else
+	struct request_queue *q;
+	struct gendisk *disk;
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	disk = blk_mq_alloc_disk(set, limits, data);
+#else
+	disk = blk_mq_alloc_disk(set, data);
+#endif
+	if (IS_ERR(disk))
+		return disk;
+
+	q = disk->queue;
+	blk_queue_flag_set(QUEUE_FLAG_NONROT, q);
+	blk_queue_write_cache(q, cache, fua);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 9, 0)
+	blk_queue_logical_block_size(q, limits->logical_block_size);
+	blk_queue_physical_block_size(q, limits->physical_block_size);
+	blk_queue_io_min(q, limits->io_min);
+	blk_queue_max_hw_sectors(q, limits->max_hw_sectors);
+	blk_queue_max_segments(q, limits->max_segments);
+	blk_queue_max_segment_size(q, limits->max_segment_size);
+	blk_queue_max_discard_sectors(q, limits->max_hw_discard_sectors);
+	blk_queue_max_write_zeroes_sectors(q, limits->max_write_zeroes_sectors);
+	q->limits.discard_granularity = limits->discard_granularity;
+#endif
+	return disk;
+#endif
+}
+#endif /* CONFIG_BLOCK */
+
 /* 6.12 to 6.16: huge PFN mappings exist and take a pfn_t */
 #if defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) && \
 	LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
@@ -105,6 +149,13 @@ struct netdev_stat_ops {
 #define IVSHMEM_NS	IVSHMEM
 #else
 #define IVSHMEM_NS	"IVSHMEM"
+#endif
+
+/* 6.14: bios are merged into requests unless one says otherwise */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#define IVSHMEM_MQ_MERGE	BLK_MQ_F_SHOULD_MERGE
+#else
+#define IVSHMEM_MQ_MERGE	0
 #endif
 
 /* 6.17: queues of works say where they run */
