@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Responses: each is copied, compared with the table of what has none yet, and
+ * believed for that request alone.  What was read is copied out of the back end's
+ * buffers before the request is completed.
+ */
+#include <linux/bvec.h>
+#include <linux/jiffies.h>
+#include <linux/nospec.h>
+
+#include "ivblk.h"
+#include "trace.h"
+
+static blk_status_t ivblk_status(u32 status)
+{
+	switch (status) {
+	case IVBLK_OK:
+		return BLK_STS_OK;
+	case IVBLK_NO_SPACE:
+		return BLK_STS_NOSPC;
+	case IVBLK_UNSUPPORTED:
+		return BLK_STS_NOTSUPP;
+	default:
+		return BLK_STS_IOERR;
+	}
+}
+
+/* The one copy of what was read, whatever the back end still does with it */
+static void ivblk_copy_in(struct request *rq)
+{
+	const struct ivblk_command *command = blk_mq_rq_to_pdu(rq);
+	struct req_iterator iter;
+	const u8 __ivshmem *from;
+	struct bio_vec bvec;
+	void *to;
+
+	from = command->data;
+	rq_for_each_segment(bvec, rq, iter) {
+		to = bvec_kmap_local(&bvec);
+		ivshmem_copy_in(to, from, bvec.bv_len);
+		flush_dcache_page(bvec.bv_page);
+		kunmap_local(to);
+		from += bvec.bv_len;
+	}
+}
+
+/* What is left to do for a request that is in the table no more */
+static blk_status_t ivblk_finish(struct request *rq)
+{
+	struct ivblk_command *command = blk_mq_rq_to_pdu(rq);
+	struct ivblk_queue *queue = rq->mq_hctx->driver_data;
+
+	if (command->io.operation == IVBLK_OP_READ && !command->status)
+		ivblk_copy_in(rq);
+	ivblk_free_buffer(command);
+	/* The block layer does not, where requests end in a batch */
+	if (READ_ONCE(queue->starved)) {
+		WRITE_ONCE(queue->starved, false);
+		blk_mq_run_hw_queue(rq->mq_hctx, true);
+	}
+	return command->status;
+}
+
+/**
+ * ivblk_complete() - complete a request on the processor that it is of
+ * @rq: the request
+ *
+ * Context: Softirq.
+ */
+void ivblk_complete(struct request *rq)
+{
+	blk_mq_end_request(rq, ivblk_finish(rq));
+}
+
+/* Completes requests that are in no table any more, in batches where that may be */
+static void ivblk_complete_all(struct list_head *done, struct io_comp_batch *batch)
+{
+	struct ivblk_command *command, *next;
+	struct request *rq;
+	blk_status_t status;
+
+	list_for_each_entry_safe(command, next, done, node) {
+		rq = blk_mq_rq_from_pdu(command);
+		if (blk_mq_complete_request_remote(rq))
+			continue;
+		status = ivblk_finish(rq);
+		if (!blk_mq_add_to_batch(rq, batch, status != BLK_STS_OK,
+					 blk_mq_end_request_batch))
+			blk_mq_end_request(rq, status);
+	}
+}
+
+/* Out of the table; the caller completes it.  Of the queue's lock */
+static void ivblk_take(struct ivblk_queue *queue, unsigned int tag,
+		       blk_status_t status, struct list_head *done)
+{
+	struct ivblk_command *command = blk_mq_rq_to_pdu(queue->table[tag].rq);
+
+	command->status = status;
+	list_add_tail(&command->node, done);
+	queue->table[tag].rq = NULL;
+	queue->busy--;
+}
+
+/* False if it is none, or to no request.  Of the queue's lock */
+static bool ivblk_take_response(struct ivblk_queue *queue,
+				const void __ivshmem *payload, u32 length,
+				struct list_head *done)
+{
+	struct ivblk_response response;
+	struct ivblk_command *command;
+	u32 id, tag;
+
+	if (length < sizeof(response))
+		return false;
+	ivshmem_copy_in(&response, payload, sizeof(response));
+	id = ivshmem_from_le32(response.id);
+	tag = id & IVBLK_TAG_MASK;
+	if (tag >= queue->depth)
+		return false;
+	tag = array_index_nospec(tag, queue->depth);
+	if (!queue->table[tag].rq || queue->table[tag].id != id)
+		return false;
+
+	command = blk_mq_rq_to_pdu(queue->table[tag].rq);
+	command->data = queue->rx_buffers + command->io.buffer;
+	ivblk_take(queue, tag, ivblk_status(ivshmem_from_le32(response.status)),
+		   done);
+	queue->counters.responses++;
+	return true;
+}
+
+/* Another hello of the back end; of the lock of queue 0 */
+static bool ivblk_take_hello(struct ivblk_queue *queue,
+			     const void __ivshmem *payload, u32 length)
+{
+	struct ivblk *ivblk = queue->ivblk;
+	struct ivblk_hello hello;
+
+	if (queue->index || length < sizeof(hello))
+		return false;
+	ivshmem_copy_in(&hello, payload, sizeof(hello));
+	if (!ivblk_parse_hello(&ivblk->news, &hello, length,
+			       ivshmem_function_section(ivblk->function)->queues) ||
+	    ivblk->news.role != IVBLK_BACK_END)
+		return false;
+	WRITE_ONCE(ivblk->has_news, true);
+	return true;
+}
+
+static bool ivblk_take_record(struct ivblk_queue *queue,
+			      const void __ivshmem *payload, u32 length,
+			      u32 kind, struct list_head *done)
+{
+	switch (kind) {
+	case IVBLK_KIND_RESPONSE:
+		return ivblk_take_response(queue, payload, length, done);
+	case IVBLK_KIND_HELLO:
+		return ivblk_take_hello(queue, payload, length);
+	default:
+		/* Others than requests are of a newer version */
+		return kind != IVBLK_KIND_REQUEST;
+	}
+}
+
+/* Up to @budget records; how many there were.  Of the queue's lock */
+static int ivblk_take_records(struct ivblk_queue *queue, int budget,
+			      struct list_head *done)
+{
+	struct ivring_consumer *rx = &queue->pair->rx;
+	const void __ivshmem *payload;
+	u32 length, kind;
+	int ret, n;
+
+	for (n = 0; n < budget; n++) {
+		ret = ivring_peek(rx, &payload, &length, &kind);
+		if (ret == -EAGAIN)
+			break;
+		if (!ret && !ivblk_take_record(queue, payload, length, kind,
+					       done)) {
+			rx->fault = IVRING_BAD_RECORD;
+			ret = -EPROTO;
+		}
+		if (ret) {
+			WRITE_ONCE(queue->mode, IVBLK_HOLD);
+			ivblk_session_lost(queue->ivblk);
+			break;
+		}
+		ivring_advance(rx);
+	}
+	return n;
+}
+
+/* Completes up to @budget requests that are answered; how many records there were */
+static int ivblk_reap(struct ivblk_queue *queue, struct io_comp_batch *batch,
+		      int budget)
+{
+	struct ivblk *ivblk = queue->ivblk;
+	LIST_HEAD(done);
+	bool kick = false;
+	int n = 0;
+
+	spin_lock_bh(&queue->lock);
+	queue->counters.looks++;
+	if (queue->mode == IVBLK_SEND &&
+	    ivshmem_function_intact(ivblk->function)) {
+		n = ivblk_take_records(queue, budget, &done);
+		if (queue->mode == IVBLK_SEND)
+			kick = ivring_release(&queue->pair->rx);
+		queue->counters.kicks += kick;
+	}
+	spin_unlock_bh(&queue->lock);
+
+	if (kick)
+		ivshmem_function_kick(ivblk->function, queue->peer);
+	ivblk_complete_all(&done, batch);
+	return n;
+}
+
+/**
+ * ivblk_look_polled() - look at a queue that is polled, in case nobody does
+ * @queue: the queue
+ *
+ * Context: Process: requests that are polled do not end in a softirq.
+ */
+void ivblk_look_polled(struct ivblk_queue *queue)
+{
+	ivblk_reap(queue, NULL, queue->depth);
+}
+
+/* Asks the back end to ring, unless the queue is polled; false if there is something already */
+static bool ivblk_arm(struct ivblk_queue *queue)
+{
+	bool idle = true;
+
+	spin_lock_bh(&queue->lock);
+	if (queue->mode == IVBLK_SEND && !queue->polled &&
+	    ivshmem_function_intact(queue->ivblk->function))
+		idle = !ivring_want_data(&queue->pair->rx);
+	spin_unlock_bh(&queue->lock);
+	return idle;
+}
+
+/**
+ * ivblk_irq_poll() - a doorbell was rung
+ * @iop: of a queue
+ * @budget: most records
+ *
+ * Context: Softirq.
+ * Return: records taken.
+ */
+int ivblk_irq_poll(struct irq_poll *iop, int budget)
+{
+	struct ivblk_queue *queue = container_of(iop, struct ivblk_queue, iop);
+	DEFINE_IO_COMP_BATCH(batch);
+	int n;
+
+	n = ivblk_reap(queue, &batch, budget);
+	if (batch.complete)
+		batch.complete(&batch);
+	if (n >= budget)
+		return n;
+
+	/* Who rings from here on is not missed */
+	irq_poll_complete(iop);
+	if (!ivblk_arm(queue))
+		irq_poll_sched(iop);
+	return n;
+}
+
+/**
+ * ivblk_poll() - the block layer looks for responses
+ * @hctx: a queue that is polled
+ * @iob: where it wants them, or NULL
+ *
+ * Context: Process.
+ * Return: how many there were.
+ */
+int ivblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob)
+{
+	return ivblk_reap(hctx->driver_data, iob, IVBLK_BUDGET);
+}
+
+/* Whether the session has to end because of a request; counts the times */
+static bool ivblk_is_overdue(struct ivblk_queue *queue, struct request *rq)
+{
+	struct ivblk_command *command = blk_mq_rq_to_pdu(rq);
+	bool overdue;
+
+	spin_lock_bh(&queue->lock);
+	/* What waits for a session is not counted, nor what was just sent again */
+	overdue = queue->mode == IVBLK_SEND && queue->table[rq->tag].rq == rq &&
+		  time_after_eq(jiffies, command->sent_at + rq->timeout);
+	if (overdue) {
+		command->tries++;
+		trace_ivblk_timeout(queue, &command->io);
+	}
+	spin_unlock_bh(&queue->lock);
+	return overdue;
+}
+
+/**
+ * ivblk_timeout() - a request has not been answered for long
+ * @rq: the request
+ *
+ * The session ends: in the next one it is sent again, or fails.  It is completed by
+ * who takes it out of the table, never here.
+ *
+ * Context: Process; does not sleep.
+ * Return: what the block layer does.
+ */
+enum blk_eh_timer_return ivblk_timeout(struct request *rq)
+{
+	struct ivblk_queue *queue = rq->mq_hctx->driver_data;
+	struct ivblk *ivblk = queue->ivblk;
+
+	/* It may be answered, and the doorbell lost, or nobody polls */
+	ivblk_reap(queue, NULL, queue->depth);
+	if (blk_mq_rq_state(rq) != MQ_RQ_IN_FLIGHT)
+		return BLK_EH_DONE;
+
+	if (READ_ONCE(ivblk->reconnect_timeout) && ivblk_is_overdue(queue, rq)) {
+		dev_warn_ratelimited(ivblk->dev,
+				     "back end in slot %u does not answer: beginning anew with it\n",
+				     queue->peer);
+		ivblk_session_restart(ivblk);
+	}
+	return BLK_EH_RESET_TIMER;
+}
+
+/**
+ * ivblk_queue_fail() - fail all requests that have no answer
+ * @queue: the queue, of which no session uses the rings
+ * @tries: those that were not answered in time so often; 0 for all, and all that
+ *	   come from now on
+ *
+ * Context: Process; does not sleep.
+ * Return: how many there were.
+ */
+unsigned int ivblk_queue_fail(struct ivblk_queue *queue, unsigned int tries)
+{
+	struct ivblk_command *command;
+	unsigned int i, n = 0;
+	LIST_HEAD(done);
+
+	spin_lock_bh(&queue->lock);
+	if (!tries)
+		WRITE_ONCE(queue->mode, IVBLK_FAIL);
+	for (i = 0; i < queue->depth; i++) {
+		if (!queue->table[i].rq)
+			continue;
+		command = blk_mq_rq_to_pdu(queue->table[i].rq);
+		if (command->tries < tries)
+			continue;
+		ivblk_take(queue, i, BLK_STS_IOERR, &done);
+		n++;
+	}
+	spin_unlock_bh(&queue->lock);
+
+	ivblk_complete_all(&done, NULL);
+	return n;
+}
