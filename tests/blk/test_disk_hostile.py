@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Back ends that lie: the guest notices, stays whole, and its other disks go on."""
+
+import contextlib
+import hashlib
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from .backend import (HELLO, IO_ERROR, NO_SPACE, READ, REQUEST, PythonBackEnd, Request, hello,
+                      response)
+from .guest import BOUND, Disk, device, folder
+
+# The second disk is that of an honest back end
+LAYOUT = "blk=disk0:48M:queues=2,,blk=good:48M:queues=2"
+GOOD = "/dev/ivblk1"
+SECTORS = 16384
+
+
+@pytest.fixture(scope="module")
+def disk(module_vms: Any, module_servers: Any) -> Iterator[Disk]:
+    """A guest with two disks, one of which has an honest back end."""
+    server = module_servers(size="128M", vectors=4, peers=4, layout=LAYOUT)
+    vm = module_vms("victim", [device(server)], memory="512M")
+    with folder() as directory:
+        disk = Disk(server, vm, directory, 64 << 20)
+        vm.load_driver()
+        disk.load("reconnect_timeout=3600")
+        disk.serve(disk.image, "--section", "good")
+        vm.run(f"until [ -b {GOOD} ]; do busybox sleep 0.02; done", BOUND)
+        yield disk
+        disk.stop()
+
+
+@contextlib.contextmanager
+def serving(disk: Disk, **said: Any) -> Iterator[PythonBackEnd]:
+    """A back end of the first disk."""
+    with PythonBackEnd(disk.server.socket, 4, SECTORS, **said) as back:
+        yield back
+
+
+def faults(disk: Disk) -> int:
+    """How often the driver has found the back end at fault."""
+    return disk.counters()["faults"]
+
+
+def good(disk: Disk) -> None:
+    """The other disk works."""
+    disk.run(f"dd if=/dev/urandom of={GOOD} bs=64k count=8 oflag=direct status=none")
+
+
+def test_honest(disk: Disk) -> None:
+    """The back end of these tests is one, when it wants to."""
+    with serving(disk) as back:
+        disk.wait()
+        disk.run("head -c 1M /dev/urandom > /run/data && "
+                 "dd if=/run/data of=/dev/ivblk0 bs=64k oflag=direct status=none && "
+                 "dd if=/dev/ivblk0 bs=64k count=16 iflag=direct status=none | "
+                 "cmp - /run/data")
+        assert hashlib.sha256(back.disk[:1 << 20]).hexdigest() in disk.run("sha256sum /run/data")
+    good(disk)
+
+
+LIES: dict[str, Callable[[Request], None]] = {
+    "unknown": lambda request: request.reply(number=request.number ^ 0x10000),
+    "no-tag": lambda request: request.reply(number=request.number | 0xffff),
+    "short": lambda request: request.reply(payload=response(request.number)[:8]),
+    "request": lambda request: request.reply(payload=bytes(32), kind=REQUEST),
+    "bad-hello": lambda request: request.reply(payload=hello(SECTORS, block=513), kind=HELLO),
+    "front-end": lambda request: request.reply(payload=hello(SECTORS, role=1), kind=HELLO),
+    "nobody": lambda request: request.reply(payload=hello(SECTORS, role=7), kind=HELLO),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_lies(disk: Disk, lie: str) -> None:
+    """A record that cannot be ends the session; what was asked for is done in the next."""
+    with serving(disk) as back:
+        disk.wait()
+        before, told = faults(disk), []
+
+        def answer(request: Request) -> None:
+            if not told:
+                told.append(request)
+                LIES[lie](request)
+            else:
+                back.honest(request)
+
+        back.answer = answer
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct status=none")
+        assert told and faults(disk) > before
+        disk.wait()
+    good(disk)
+
+
+def test_answers_twice(disk: Disk) -> None:
+    """A second answer to one request is none, even if its tag is used again."""
+    with serving(disk) as back:
+        disk.wait()
+        before, told = faults(disk), []
+
+        def answer(request: Request) -> None:
+            back.honest(request)
+            if len(told) < 1:
+                told.append(request)
+                request.reply()
+
+        back.answer = answer
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=4 iflag=direct status=none")
+        assert faults(disk) == before + 1
+    good(disk)
+
+
+def test_says_what_is_wrong(disk: Disk) -> None:
+    """Errors of the medium reach programs as what they are."""
+    with serving(disk) as back:
+        disk.wait()
+        for status, text in ((IO_ERROR, "Input/output error"), (NO_SPACE, "No space left"),
+                             (77, "Input/output error")):
+            back.answer = lambda request, status=status: request.reply(status)
+            assert text in disk.fails(
+                "dd if=/dev/zero of=/dev/ivblk0 bs=4k count=1 oflag=direct")
+        back.answer = back.honest
+        disk.run("dd if=/dev/zero of=/dev/ivblk0 bs=4k count=1 oflag=direct status=none")
+
+
+def test_changes_data(disk: Disk) -> None:
+    """What is rewritten behind an answer is not seen twice: a read is one copy."""
+    with serving(disk) as back:
+        disk.wait()
+
+        def answer(request: Request) -> None:
+            back.honest(request)
+            if request.operation == READ:
+                back.publish(request.link, request.queue)
+                for value in range(256):
+                    back.words.bytes[request.span(back.slot, request.link.peer)] = \
+                        bytes([value]) * request.length
+
+        back.answer = answer
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=64k count=64 iflag=direct status=none")
+    good(disk)
+
+
+def test_floods(disk: Disk) -> None:
+    """Records without end and doorbells without end stop nobody else."""
+    with serving(disk) as back:
+        disk.wait()
+        link = next(link for link in back.links if link.state == "up" and back._numbers[link.peer])
+
+        def answer(request: Request) -> None:
+            back.honest(request)
+            for number in range(200):
+                request.link.tx[0].put(99 if number % 2 else HELLO,
+                                       hello(SECTORS - number % 8, queues=2))
+                back.publish(request.link, 0, always=True)
+
+        back.answer = answer
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=64 iflag=direct status=none")
+        good(disk)
+        assert link.sessions == 1
+
+
+def test_never_answers(disk: Disk) -> None:
+    """Who does not answer is given up, though the link is up."""
+    with serving(disk) as back:
+        disk.wait()
+        disk.timeout(1)
+        back.answer = lambda request: None
+        assert "Input/output error" in disk.fails(
+            "dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct")
+        good(disk)
+        back.answer = back.honest
+        disk.timeout(3600)
+        disk.wait()
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct status=none")
+
+
+def test_second_back_end(disk: Disk) -> None:
+    """A second back end of a section is not used as long as the first one is there."""
+    with serving(disk):
+        disk.wait()
+        with serving(disk) as second:
+            disk.run("until dmesg | tail -n 2 | grep -q 'there is another back end'; do "
+                     "busybox sleep 0.02; done")
+            disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=16 iflag=direct status=none")
+            assert second.requests == 0
