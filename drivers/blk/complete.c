@@ -52,7 +52,7 @@ static blk_status_t ivblk_finish(struct request *rq)
 
 	if (command->io.operation == IVBLK_OP_READ && !command->status)
 		ivblk_copy_in(rq);
-	ivblk_free_buffer(command);
+	ivblk_buffer_put(command);
 	/* The block layer does not, where requests end in a batch */
 	if (READ_ONCE(queue->starved)) {
 		WRITE_ONCE(queue->starved, false);

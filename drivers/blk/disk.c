@@ -47,14 +47,23 @@ static const struct blk_mq_ops ivblk_mq_ops = {
 /* What is still there of the buffers when some requests are as long as can be */
 static u32 ivblk_max_length(const struct ivblk *ivblk)
 {
-	u32 good = max_t(u32, ivblk->buffers / 4,
-			 min_t(u32, ivblk->buffers, IVBLK_LENGTH_GOOD));
+	u32 shared = ivblk_buffers_shared(ivblk);
+	u32 good = max_t(u32, shared / 4,
+			 min_t(u32, shared, IVBLK_LENGTH_GOOD));
 
 	return round_down(min(ivblk->info.max_length, good), IVBLK_GRANULE);
 }
 
-/* Each request has room in its ring, and each response */
-static unsigned int ivblk_depth(const struct ivblk *ivblk)
+/**
+ * ivblk_depth() - how many requests of a queue may be without an answer
+ * @ivblk: the disk
+ *
+ * Each has room in its ring, and each response.
+ *
+ * Context: Any.
+ * Return: how many.
+ */
+unsigned int ivblk_depth(const struct ivblk *ivblk)
 {
 	const struct ivregion_section *section =
 		ivshmem_function_section(ivblk->function);
@@ -68,16 +77,10 @@ static unsigned int ivblk_depth(const struct ivblk *ivblk)
 
 static void ivblk_free_queue(struct ivblk_queue *queue)
 {
-	unsigned int i;
-
 	queue->depth = 0;
 	kvfree(queue->table);
 	queue->table = NULL;
-	for (i = 0; i < ARRAY_SIZE(queue->pools); i++) {
-		if (queue->pools[i])
-			gen_pool_destroy(queue->pools[i]);
-		queue->pools[i] = NULL;
-	}
+	ivblk_buffers_destroy(queue);
 }
 
 static void ivblk_free_queues(struct ivblk *ivblk)
@@ -88,26 +91,16 @@ static void ivblk_free_queues(struct ivblk *ivblk)
 		ivblk_free_queue(&ivblk->queues[i]);
 }
 
-static int ivblk_alloc_pool(struct ivblk *ivblk, struct gen_pool **pool)
-{
-	*pool = gen_pool_create(IVBLK_GRANULE_LOG2, NUMA_NO_NODE);
-	if (!*pool)
-		return -ENOMEM;
-	return gen_pool_add(*pool, IVBLK_POOL_BASE, ivblk->buffers,
-			    NUMA_NO_NODE);
-}
-
 static int ivblk_alloc_queue(struct ivblk *ivblk, struct ivblk_queue *queue)
 {
-	unsigned int i, depth = ivblk_depth(ivblk);
-	int ret = 0;
+	unsigned int depth = ivblk_depth(ivblk);
+	int ret;
 
 	queue->polled = queue->index >= ivblk->nr_queues - ivblk->nr_polled;
 	queue->table = kvcalloc(depth, sizeof(*queue->table), GFP_KERNEL);
 	if (!queue->table)
 		return -ENOMEM;
-	for (i = 0; !ret && i < ARRAY_SIZE(queue->pools); i++)
-		ret = ivblk_alloc_pool(ivblk, &queue->pools[i]);
+	ret = ivblk_buffers_create(queue);
 
 	/* From here on the table is looked at */
 	spin_lock_bh(&queue->lock);

@@ -5,7 +5,7 @@
  * main.c binds to the section, links.c brings links to the other peers up and down
  * and finds out which of them has a disk, session.c begins and ends what is done
  * with it, disk.c makes a block device of it.  submit.c puts requests into the rings,
- * complete.c takes the responses out.
+ * with data in buffers.c's places, complete.c takes the responses out.
  *
  * A request that the block layer has given to the driver is in the table of its
  * queue until it is answered or fails, whatever becomes of sessions meanwhile.  Who
@@ -32,7 +32,7 @@
 
 #include "ivshmem.h"
 
-/* What is allocated of the buffers at least: every block size divides it */
+/* What buffers are made of: every block size divides it */
 #define IVBLK_GRANULE		IVBLK_BLOCK_MAX
 #define IVBLK_GRANULE_LOG2	12
 /* The pools' first byte: 0 is no space */
@@ -77,7 +77,7 @@ enum ivblk_state {
  * struct ivblk_command - what the driver keeps with a request
  * @node: in a list of those that are to be completed
  * @io: what the back end is asked for; the buffer is one of @pool
- * @pool: whose buffer it has, or NULL
+ * @pool: where its buffer was allocated, or NULL
  * @data: of a read, where the data is once it is answered
  * @status: what to tell the block layer
  * @sent_at: jiffies when it was sent last
@@ -140,7 +140,8 @@ struct ivblk_counters {
  * @full_since: jiffies when it was found so
  * @depth: of @table
  * @table: requests without an answer, by tag
- * @pools: what is free of the buffers, by data direction
+ * @tagged: bytes at the beginning of the buffers that belong to tags
+ * @pools: what is free of the rest, by data direction
  * @counters: statistics
  */
 struct ivblk_queue {
@@ -161,6 +162,7 @@ struct ivblk_queue {
 	unsigned long full_since;
 	unsigned int depth;
 	struct ivblk_entry *table;
+	u32 tagged;
 	struct gen_pool *pools[2];
 	struct ivblk_counters counters;
 } ____cacheline_aligned_in_smp;
@@ -291,6 +293,7 @@ void ivblk_session_news(struct ivblk *ivblk);
 void ivblk_give_up(struct ivblk *ivblk);
 
 /* disk.c */
+unsigned int ivblk_depth(const struct ivblk *ivblk);
 void ivblk_disk_choose(struct ivblk *ivblk);
 void ivblk_disk_hold(struct ivblk *ivblk);
 void ivblk_disk_release(struct ivblk *ivblk);
@@ -304,8 +307,14 @@ void ivblk_disk_remove(struct ivblk *ivblk);
 blk_status_t ivblk_queue_rq(struct blk_mq_hw_ctx *hctx,
 			    const struct blk_mq_queue_data *bd);
 void ivblk_commit_rqs(struct blk_mq_hw_ctx *hctx);
-void ivblk_free_buffer(struct ivblk_command *command);
 bool ivblk_queue_begin(struct ivblk_queue *queue, struct ivblk_link *link);
+
+/* buffers.c */
+u32 ivblk_buffers_shared(const struct ivblk *ivblk);
+int ivblk_buffers_create(struct ivblk_queue *queue);
+void ivblk_buffers_destroy(struct ivblk_queue *queue);
+bool ivblk_buffer_get(struct ivblk_queue *queue, struct request *rq);
+void ivblk_buffer_put(struct ivblk_command *command);
 
 /* complete.c */
 void ivblk_complete(struct request *rq);

@@ -51,37 +51,6 @@ static bool ivblk_has_data(const struct ivblk_io *io)
 	       io->operation == IVBLK_OP_WRITE;
 }
 
-/**
- * ivblk_free_buffer() - a request needs its buffer no more
- * @command: of the request
- *
- * Context: Any.
- */
-void ivblk_free_buffer(struct ivblk_command *command)
-{
-	if (!command->pool)
-		return;
-	gen_pool_free(command->pool, IVBLK_POOL_BASE + command->io.buffer,
-		      command->io.length);
-	command->pool = NULL;
-}
-
-/* False if there is none now: requests of this queue have them all */
-static bool ivblk_alloc_buffer(struct ivblk_queue *queue,
-			       struct ivblk_command *command)
-{
-	bool write = command->io.operation == IVBLK_OP_WRITE;
-	struct gen_pool *pool = queue->pools[write];
-	unsigned long place;
-
-	place = gen_pool_alloc(pool, command->io.length);
-	if (!place)
-		return false;
-	command->io.buffer = place - IVBLK_POOL_BASE;
-	command->pool = pool;
-	return true;
-}
-
 /* The one copy of what is written */
 static void ivblk_copy_out(struct ivblk_queue *queue, struct request *rq)
 {
@@ -118,7 +87,7 @@ static blk_status_t ivblk_prepare(struct ivblk_queue *queue, struct request *rq)
 	if (!ivblk_has_data(io))
 		return BLK_STS_OK;
 
-	if (!ivblk_alloc_buffer(queue, command))
+	if (!ivblk_buffer_get(queue, rq))
 		return BLK_STS_DEV_RESOURCE;
 	if (io->operation == IVBLK_OP_WRITE)
 		ivblk_copy_out(queue, rq);
@@ -275,7 +244,7 @@ blk_status_t ivblk_queue_rq(struct blk_mq_hw_ctx *hctx,
 	if (kick)
 		ivshmem_function_kick(ivblk->function, queue->peer);
 	if (status)
-		ivblk_free_buffer(command);
+		ivblk_buffer_put(command);
 	return status == BLK_STS_DEV_RESOURCE ? ivblk_retry(hctx) : status;
 }
 
