@@ -7,6 +7,7 @@
 #include <linux/bvec.h>
 #include <linux/jiffies.h>
 #include <linux/nospec.h>
+#include <linux/sched/clock.h>
 
 #include "ivblk.h"
 #include "trace.h"
@@ -205,6 +206,8 @@ static int ivblk_reap(struct ivblk_queue *queue, struct io_comp_batch *batch,
 	if (queue->mode == IVBLK_SEND &&
 	    ivshmem_function_intact(ivblk->function)) {
 		n = ivblk_take_records(queue, budget, &done);
+		if (n)
+			queue->armed = false;
 		if (queue->mode == IVBLK_SEND)
 			kick = ivring_release(&queue->pair->rx);
 		queue->counters.kicks += kick;
@@ -228,17 +231,94 @@ void ivblk_look_polled(struct ivblk_queue *queue)
 	ivblk_reap(queue, NULL, queue->depth);
 }
 
-/* Asks the back end to ring, unless the queue is polled; false if there is something already */
+/*
+ * Asks the back end to ring if it has something to answer, unless the queue is polled;
+ * false if there is something already.  Of the queue's lock
+ */
 static bool ivblk_arm(struct ivblk_queue *queue)
 {
-	bool idle = true;
+	if (queue->mode != IVBLK_SEND || !queue->busy || queue->armed ||
+	    queue->polled || !ivshmem_function_intact(queue->ivblk->function))
+		return true;
+	queue->armed = true;
+	return !ivring_want_data(&queue->pair->rx);
+}
+
+/**
+ * ivblk_may_spin() - whether to look for the answer to what was just sent
+ * @queue: the queue
+ *
+ * It is where whoever submits waits for each request before the next one: then nobody
+ * wants the processor, and looking is cheaper than two doorbells and an interrupt, and
+ * quicker.  That shows when nothing is looked for, which is why now and then a request
+ * is left alone.
+ *
+ * Context: Process, with the queue's lock.
+ * Return: what to give to ivblk_await().
+ */
+bool ivblk_may_spin(struct ivblk_queue *queue)
+{
+	if (queue->polled || queue->mode != IVBLK_SEND ||
+	    !READ_ONCE(queue->ivblk->poll_usecs))
+		return false;
+	if (queue->busy != 1) {
+		queue->lone = 0;
+		return false;
+	}
+	if (queue->lone < IVBLK_SPIN_AFTER) {
+		queue->lone++;
+		return false;
+	}
+	if (++queue->counters.spins % IVBLK_SPIN_PROBE)
+		return true;
+	queue->lone--;
+	return false;
+}
+
+/* Whether there is something in the ring; says no if it has changed meanwhile */
+static bool ivblk_is_answered(const struct ivblk_queue *queue)
+{
+	const struct ivring_consumer *rx = &queue->pair->rx;
+
+	/* Another processor may take what is there: then this looks once more */
+	return ivshmem_load32(&rx->peer->prod) != data_race(rx->prod);
+}
+
+/* Whether all is answered after a while */
+static bool ivblk_spin(struct ivblk_queue *queue)
+{
+	u64 until = local_clock() +
+		    READ_ONCE(queue->ivblk->poll_usecs) * NSEC_PER_USEC;
+
+	do {
+		if (ivblk_is_answered(queue))
+			ivblk_reap(queue, NULL, IVBLK_BUDGET);
+		cpu_relax();
+	} while (READ_ONCE(queue->busy) && !need_resched() &&
+		 local_clock() < until);
+	return !READ_ONCE(queue->busy);
+}
+
+/**
+ * ivblk_await() - requests have been sent: see to it that answers are noticed
+ * @queue: the queue
+ * @spin: look for them for a while
+ *
+ * Context: Process; the block layer submits, so that the rings stay what they are.
+ */
+void ivblk_await(struct ivblk_queue *queue, bool spin)
+{
+	bool hit = spin && ivblk_spin(queue);
+	bool idle;
 
 	spin_lock_bh(&queue->lock);
-	if (queue->mode == IVBLK_SEND && !queue->polled &&
-	    ivshmem_function_intact(queue->ivblk->function))
-		idle = !ivring_want_data(&queue->pair->rx);
+	queue->counters.hits += hit;
+	if (spin && !hit)
+		queue->lone = 0;
+	idle = ivblk_arm(queue);
 	spin_unlock_bh(&queue->lock);
-	return idle;
+	if (!idle)
+		irq_poll_sched(&queue->iop);
 }
 
 /**
@@ -253,6 +333,7 @@ int ivblk_irq_poll(struct irq_poll *iop, int budget)
 {
 	struct ivblk_queue *queue = container_of(iop, struct ivblk_queue, iop);
 	DEFINE_IO_COMP_BATCH(batch);
+	bool idle;
 	int n;
 
 	n = ivblk_reap(queue, &batch, budget);
@@ -263,7 +344,10 @@ int ivblk_irq_poll(struct irq_poll *iop, int budget)
 
 	/* Who rings from here on is not missed */
 	irq_poll_complete(iop);
-	if (!ivblk_arm(queue))
+	spin_lock_bh(&queue->lock);
+	idle = ivblk_arm(queue);
+	spin_unlock_bh(&queue->lock);
+	if (!idle)
 		irq_poll_sched(iop);
 	return n;
 }

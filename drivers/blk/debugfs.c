@@ -19,10 +19,11 @@ static void ivblk_show_queue(struct seq_file *m, struct ivblk_queue *queue)
 	busy = queue->busy;
 	spin_unlock_bh(&queue->lock);
 
-	seq_printf(m, "queue %u: polled %d depth %u busy %u requests %llu responses %llu kicks %llu looks %llu replays %llu starved %llu\n",
+	seq_printf(m, "queue %u: polled %d depth %u busy %u requests %llu responses %llu kicks %llu looks %llu replays %llu starved %llu spins %llu hits %llu\n",
 		   queue->index, queue->polled, queue->depth, busy,
 		   counters.requests, counters.responses, counters.kicks,
-		   counters.looks, counters.replays, counters.starved);
+		   counters.looks, counters.replays, counters.starved,
+		   counters.spins, counters.hits);
 }
 
 static int state_show(struct seq_file *m, void *unused)

@@ -52,6 +52,13 @@
 /* How often a request may be left without an answer before it fails */
 #define IVBLK_TRIES		2
 #define IVBLK_RECONNECT_SECONDS	60
+/* Microseconds of looking for the answer to a single request */
+#define IVBLK_POLL_USECS	50
+#define IVBLK_POLL_USECS_MAX	1000
+/* Requests in a row that were the only ones, until that pays */
+#define IVBLK_SPIN_AFTER	16U
+/* One of so many shows whether they still are */
+#define IVBLK_SPIN_PROBE	64U
 #define IVBLK_RECONNECT_MAX	(7 * 24 * 3600)
 /* Rings and back ends are looked at so often, whether kicked or not */
 #define IVBLK_LOOK_MS		IVPEER_BEAT_MS
@@ -111,6 +118,8 @@ struct ivblk_entry {
  * @looks: times that was looked for responses
  * @replays: requests that were sent again
  * @starved: times that a request found no buffer, or no room in the ring
+ * @spins: times that the answer to a single request might be looked for
+ * @hits: times that it came
  */
 struct ivblk_counters {
 	u64 requests;
@@ -119,6 +128,8 @@ struct ivblk_counters {
 	u64 looks;
 	u64 replays;
 	u64 starved;
+	u64 spins;
+	u64 hits;
 };
 
 /**
@@ -138,6 +149,8 @@ struct ivblk_counters {
  * @starved: a request waits for a buffer, or room in the ring; without the lock
  * @full: the ring had no room
  * @full_since: jiffies when it was found so
+ * @armed: the back end was asked to ring when it answers next
+ * @lone: requests in a row that came when there was no other
  * @depth: of @table
  * @table: requests without an answer, by tag
  * @tagged: bytes at the beginning of the buffers that belong to tags
@@ -160,6 +173,8 @@ struct ivblk_queue {
 	bool starved;
 	bool full;
 	unsigned long full_since;
+	bool armed;
+	unsigned int lone;
 	unsigned int depth;
 	struct ivblk_entry *table;
 	u32 tagged;
@@ -211,6 +226,7 @@ struct ivblk_link {
  * @news_at: jiffies when it was last heard
  * @lost_at: jiffies when the back end was lost
  * @reconnect_timeout: seconds that requests wait for its return, 0 for ever
+ * @poll_usecs: how long to look for the answer to a single request
  * @disk: the block device, or NULL
  * @added: it was added
  * @held: the block layer submits nothing, for there is no back end
@@ -252,6 +268,7 @@ struct ivblk {
 	unsigned long news_at;
 	unsigned long lost_at;
 	unsigned int reconnect_timeout;
+	unsigned int poll_usecs;
 	struct gendisk *disk;
 	bool added;
 	bool held;
@@ -318,6 +335,8 @@ void ivblk_buffer_put(struct ivblk_command *command);
 
 /* complete.c */
 void ivblk_complete(struct request *rq);
+bool ivblk_may_spin(struct ivblk_queue *queue);
+void ivblk_await(struct ivblk_queue *queue, bool spin);
 int ivblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
 void ivblk_look_polled(struct ivblk_queue *queue);
 int ivblk_irq_poll(struct irq_poll *iop, int budget);

@@ -184,6 +184,7 @@ static struct ivblk *ivblk_alloc(struct device *dev,
 				  (u64)num_possible_cpus() + ivblk_poll_queues);
 	ivblk->kicked_at = jiffies;
 	ivblk->news_at = jiffies;
+	ivblk->poll_usecs = IVBLK_POLL_USECS;
 	ivblk->reconnect_timeout = min_t(unsigned int, ivblk_reconnect_timeout,
 					 IVBLK_RECONNECT_MAX);
 	mutex_init(&ivblk->lock);

@@ -225,7 +225,7 @@ blk_status_t ivblk_queue_rq(struct blk_mq_hw_ctx *hctx,
 	struct request *rq = bd->rq;
 	struct ivblk_command *command = blk_mq_rq_to_pdu(rq);
 	blk_status_t status;
-	bool kick = false;
+	bool kick = false, spin = false;
 
 	/* Or what is there belongs to others by now: the disk goes soon */
 	if (READ_ONCE(queue->mode) == IVBLK_FAIL ||
@@ -239,12 +239,16 @@ blk_status_t ivblk_queue_rq(struct blk_mq_hw_ctx *hctx,
 	blk_mq_start_request(rq);
 	spin_lock_bh(&queue->lock);
 	status = ivblk_send(queue, rq, bd->last, &kick);
+	if (!status && bd->last)
+		spin = ivblk_may_spin(queue);
 	spin_unlock_bh(&queue->lock);
 
 	if (kick)
 		ivshmem_function_kick(ivblk->function, queue->peer);
 	if (status)
 		ivblk_buffer_put(command);
+	else if (bd->last)
+		ivblk_await(queue, spin);
 	return status == BLK_STS_DEV_RESOURCE ? ivblk_retry(hctx) : status;
 }
 
@@ -267,6 +271,7 @@ void ivblk_commit_rqs(struct blk_mq_hw_ctx *hctx)
 
 	if (kick)
 		ivshmem_function_kick(queue->ivblk->function, queue->peer);
+	ivblk_await(queue, false);
 }
 
 /* Where the buffers are, of this side and of the back end */
@@ -281,6 +286,7 @@ static void ivblk_queue_attach(struct ivblk_queue *queue,
 	queue->tx_buffers = pair->tx.data + pair->tx.size;
 	queue->rx_buffers = pair->rx.data + pair->rx.size;
 	queue->full = false;
+	queue->armed = false;
 }
 
 /* Sends what has no answer again; false if the session is over already */

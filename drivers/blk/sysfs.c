@@ -72,10 +72,37 @@ static ssize_t reconnect_timeout_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(reconnect_timeout);
 
+static ssize_t poll_usecs_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	struct ivblk *ivblk = dev_get_drvdata(dev);
+
+	return sysfs_emit(buf, "%u\n", READ_ONCE(ivblk->poll_usecs));
+}
+
+static ssize_t poll_usecs_store(struct device *dev,
+				struct device_attribute *attr, const char *buf,
+				size_t count)
+{
+	struct ivblk *ivblk = dev_get_drvdata(dev);
+	unsigned int usecs;
+	int ret;
+
+	ret = kstrtouint(buf, 0, &usecs);
+	if (ret)
+		return ret;
+	if (usecs > IVBLK_POLL_USECS_MAX)
+		return -ERANGE;
+	WRITE_ONCE(ivblk->poll_usecs, usecs);
+	return count;
+}
+static DEVICE_ATTR_RW(poll_usecs);
+
 static struct attribute *ivblk_attrs[] = {
 	&dev_attr_state.attr,
 	&dev_attr_back_end.attr,
 	&dev_attr_reconnect_timeout.attr,
+	&dev_attr_poll_usecs.attr,
 	NULL
 };
 

@@ -6,7 +6,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from .guest import LINK, NODE, Disk, device, folder
+from .guest import FUNCTION, LINK, NODE, Disk, device, folder
 
 SIZE = 512 << 20
 
@@ -133,6 +133,34 @@ def test_is_polled(disk: Disk) -> None:
     after = disk.counters()
     assert after["responses"] - before["responses"] >= 1024
     assert after["doorbells"] - before["doorbells"] < 100
+
+
+def test_looks_before_it_sleeps(disk: Disk) -> None:
+    """A single request is answered without a doorbell where one looks for so long."""
+    read = f"dd if={NODE} of=/dev/null bs=4k count=256 iflag=direct status=none"
+    before = disk.counters()
+    usual = disk.run(f"cat {FUNCTION}/poll_usecs").strip()
+    disk.run(f"echo 1000 > {FUNCTION}/poll_usecs && {read}")
+    looked = disk.counters()
+    assert looked["hits"] > before["hits"]
+    disk.run(f"echo 0 > {FUNCTION}/poll_usecs && {read}")
+    after = disk.counters()
+    assert after["spins"] == looked["spins"] and after["busy"] == 0
+    disk.run(f"echo {usual} > {FUNCTION}/poll_usecs")
+    assert "out of range" in disk.fails(f"echo 1001 > {FUNCTION}/poll_usecs")
+
+
+def test_looks_only_where_one_waits_for_each(disk: Disk) -> None:
+    """Who has many in flight, sent one at a time, is not held up by looking."""
+    disk.run(f"echo 1000 > {FUNCTION}/poll_usecs")
+    before = disk.counters()
+    disk.run(f"fio --name=many --filename={NODE} --ioengine=libaio --direct=1 "
+             "--rw=randread --bs=4k --iodepth=16 --number_ios=4000 --output=/dev/null")
+    after = disk.counters()
+    disk.run(f"echo 50 > {FUNCTION}/poll_usecs")
+    requests = after["requests"] - before["requests"]
+    assert requests >= 4000
+    assert after["hits"] - before["hits"] < requests / 4
 
 
 def test_grows(disk: Disk) -> None:
