@@ -103,6 +103,19 @@ static void ivblk_take(struct ivblk_queue *queue, unsigned int tag,
 	queue->busy--;
 }
 
+/* What a flush covers is in no cache any more, other writes may be.  Of the lock */
+static void ivblk_count(struct ivblk_queue *queue,
+			const struct ivblk_command *command)
+{
+	const struct ivblk_io *io = &command->io;
+
+	if (io->operation == IVBLK_OP_FLUSH)
+		WRITE_ONCE(queue->ivblk->flushed, command->written);
+	else if (io->operation != IVBLK_OP_READ &&
+		 !(io->flags & IVBLK_REQUEST_FUA))
+		WRITE_ONCE(queue->written, queue->written + 1);
+}
+
 /* False if it is none, or to no request.  Of the queue's lock */
 static bool ivblk_take_response(struct ivblk_queue *queue,
 				const void __ivshmem *payload, u32 length,
@@ -125,6 +138,8 @@ static bool ivblk_take_response(struct ivblk_queue *queue,
 
 	command = blk_mq_rq_to_pdu(queue->table[tag].rq);
 	command->data = queue->rx_buffers + command->io.buffer;
+	if (response.status == ivshmem_to_le32(IVBLK_OK))
+		ivblk_count(queue, command);
 	ivblk_take(queue, tag, ivblk_status(ivshmem_from_le32(response.status)),
 		   done);
 	queue->counters.responses++;
@@ -410,6 +425,28 @@ enum blk_eh_timer_return ivblk_timeout(struct request *rq)
 		ivblk_session_restart(ivblk);
 	}
 	return BLK_EH_RESET_TIMER;
+}
+
+/**
+ * ivblk_queue_doom() - let flushes fail, which cover what is lost
+ * @queue: the queue, of which no session uses the rings
+ *
+ * Context: Process; does not sleep.
+ */
+void ivblk_queue_doom(struct ivblk_queue *queue)
+{
+	struct ivblk_command *command;
+	unsigned int i;
+
+	spin_lock_bh(&queue->lock);
+	for (i = 0; i < queue->depth; i++) {
+		if (!queue->table[i].rq)
+			continue;
+		command = blk_mq_rq_to_pdu(queue->table[i].rq);
+		if (command->io.operation == IVBLK_OP_FLUSH)
+			command->tries = IVBLK_TRIES;
+	}
+	spin_unlock_bh(&queue->lock);
 }
 
 /**

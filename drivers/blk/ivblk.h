@@ -89,6 +89,7 @@ enum ivblk_state {
  * @status: what to tell the block layer
  * @sent_at: jiffies when it was sent last
  * @tries: times that it was not answered in time
+ * @written: of a flush, what it covers: see ivblk_written()
  */
 struct ivblk_command {
 	struct list_head node;
@@ -98,6 +99,7 @@ struct ivblk_command {
 	blk_status_t status;
 	unsigned long sent_at;
 	unsigned int tries;
+	unsigned long written;
 };
 
 /**
@@ -147,6 +149,7 @@ struct ivblk_counters {
  * @seq: of the next id
  * @busy: requests in @table
  * @starved: a request waits for a buffer, or room in the ring; without the lock
+ * @written: writes that were answered and may be in a cache
  * @full: the ring had no room
  * @full_since: jiffies when it was found so
  * @armed: the back end was asked to ring when it answers next
@@ -171,6 +174,7 @@ struct ivblk_queue {
 	u16 seq;
 	unsigned int busy;
 	bool starved;
+	unsigned long written;
 	bool full;
 	unsigned long full_since;
 	bool armed;
@@ -219,6 +223,8 @@ struct ivblk_link {
  * @state: of the disk
  * @info: the disk, as the block layer knows it
  * @active: link to the back end in use, or NULL
+ * @flushed: what the last flush covered; see ivblk_written()
+ * @cache_lost: what was not flushed is lost: bit 0
  * @lost: the session with it is over
  * @restart: it has to end, though the back end is there
  * @news: what it has said since, under the lock of queue 0
@@ -261,6 +267,8 @@ struct ivblk {
 	enum ivblk_state state;
 	struct ivblk_disk info;
 	struct ivblk_link *active;
+	unsigned long flushed;
+	unsigned long cache_lost;
 	bool lost;
 	bool restart;
 	struct ivblk_disk news;
@@ -303,6 +311,7 @@ void ivblk_links_stop(struct ivblk *ivblk);
 bool ivblk_is_same(const struct ivblk_disk *was, const struct ivblk_disk *is);
 void ivblk_session_begin(struct ivblk *ivblk, struct ivblk_link *link);
 void ivblk_session_end(struct ivblk *ivblk);
+unsigned long ivblk_written(const struct ivblk *ivblk);
 void ivblk_session_lost(struct ivblk *ivblk);
 void ivblk_session_restart(struct ivblk *ivblk);
 void ivblk_session_look(struct ivblk *ivblk);
@@ -341,6 +350,7 @@ int ivblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob);
 void ivblk_look_polled(struct ivblk_queue *queue);
 int ivblk_irq_poll(struct irq_poll *iop, int budget);
 enum blk_eh_timer_return ivblk_timeout(struct request *rq);
+void ivblk_queue_doom(struct ivblk_queue *queue);
 unsigned int ivblk_queue_fail(struct ivblk_queue *queue, unsigned int tries);
 
 /* sysfs.c */

@@ -70,6 +70,43 @@ void ivblk_session_restart(struct ivblk *ivblk)
 }
 
 /**
+ * ivblk_written() - count the writes that may be in a cache
+ * @ivblk: the disk
+ *
+ * Context: Any.
+ * Return: a number that is another one if others have been answered since.
+ */
+unsigned long ivblk_written(const struct ivblk *ivblk)
+{
+	unsigned long written = 0;
+	unsigned int i;
+
+	for (i = 0; i < ivblk->nr_queues; i++)
+		written += READ_ONCE(ivblk->queues[i].written);
+	return written;
+}
+
+/*
+ * The back end has another cache than before: what was not flushed may be lost.  Who
+ * flushes next is told, for nobody else asks.
+ */
+static void ivblk_cache_changed(struct ivblk *ivblk)
+{
+	unsigned int i;
+
+	if (!(ivblk->info.features & IVBLK_FLUSH) ||
+	    ivblk_written(ivblk) == READ_ONCE(ivblk->flushed))
+		return;
+	dev_err(ivblk->dev,
+		"back end has lost what it had not flushed: the next flush fails\n");
+	set_bit(0, &ivblk->cache_lost);
+	/* Told once, unless more is written */
+	WRITE_ONCE(ivblk->flushed, ivblk_written(ivblk));
+	for (i = 0; i < ivblk->nr_queues; i++)
+		ivblk_queue_doom(&ivblk->queues[i]);
+}
+
+/**
  * ivblk_session_begin() - use a back end, and send what has no answer again
  * @ivblk: the disk, which has no session
  * @link: to a back end with this disk
@@ -87,6 +124,9 @@ void ivblk_session_begin(struct ivblk *ivblk, struct ivblk_link *link)
 	WRITE_ONCE(ivblk->lost, false);
 	WRITE_ONCE(ivblk->restart, false);
 	WRITE_ONCE(ivblk->has_news, false);
+	if (link->disk.cache != ivblk->info.cache)
+		ivblk_cache_changed(ivblk);
+	ivblk->info.cache = link->disk.cache;
 	for (i = 0; i < ivblk->nr_queues; i++) {
 		ivblk->failures += ivblk_queue_fail(&ivblk->queues[i],
 						    IVBLK_TRIES);

@@ -84,6 +84,9 @@ static blk_status_t ivblk_prepare(struct ivblk_queue *queue, struct request *rq)
 		return status;
 	if (!ivblk_is_supported(info, io))
 		return BLK_STS_NOTSUPP;
+	if (io->operation == IVBLK_OP_FLUSH &&
+	    test_and_clear_bit(0, &queue->ivblk->cache_lost))
+		return BLK_STS_IOERR;
 	if (!ivblk_has_data(io))
 		return BLK_STS_OK;
 
@@ -102,6 +105,8 @@ static void ivblk_enter(struct ivblk_queue *queue, struct request *rq)
 
 	/* An answer to who had the tag before is none to this one */
 	command->io.id = (u32)queue->seq++ << IVBLK_TAG_BITS | rq->tag;
+	if (command->io.operation == IVBLK_OP_FLUSH)
+		command->written = ivblk_written(queue->ivblk);
 	command->sent_at = jiffies;
 	entry->rq = rq;
 	entry->id = command->io.id;
