@@ -54,6 +54,13 @@ bench-net: ## measure the network card beside virtio-net, e1000e (build/bench/ne
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@$(PYTHON) -m bench.net
 
+.PHONY: bench-blk
+bench-blk: ## measure the disk beside virtio-blk, NVMe (build/bench/blk.json)
+	@scripts/setup build lab
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m bench.blk
+
 .PHONY: proof
 proof: ## prove the shared format, for all that a hostile peer can do
 	@scripts/setup build test
