@@ -18,7 +18,7 @@ from lab import VM, LabError, Network, Server, accel, ivshmem_doorbell, kernel
 from lab.kernel import Kernel
 from lab.paths import BUILD, ROOT
 
-from . import network, report
+from . import disk, network, report
 from .peers import DemoError, Guest, Host, Peer
 
 FOLDER = BUILD / "demo"
@@ -52,6 +52,9 @@ three ways:
 Then both are on an Ethernet segment in the memory of a second link: they ping each
 other, and send a TCP stream; beside it, through virtio-net, TAPs and a bridge of the
 host, if this is run by root.
+
+The first one has a disk, too, which is a file of the host: it makes a file system,
+writes, reads that again, and measures reads; beside it, through virtio-blk.
 """
 
 EPILOG = f"""\
@@ -90,12 +93,14 @@ class Stage:
 
 def start_vms(server: Server, guest_kernel: Kernel, mode: str, folder: Path,
               cleanup: ExitStack, segment: Server | None = None,
-              bridge: Network | None = None) -> list[VM]:
-    """Both machines, up and running; with network cards as far as there are networks."""
+              bridge: Network | None = None, store: disk.Disk | None = None) -> list[VM]:
+    """Both machines, up and running; with network cards as far as there are networks,
+    and the first one with disks."""
     # With KVM the remapping needs the interrupt controller to be QEMU's.
     machine = ",kernel-irqchip=split" if mode == "kvm" else ""
     cards = [network.device(segment)] if segment else []
-    vms = [VM(name, [IOMMU, ivshmem_doorbell(server, VECTORS), *cards],
+    disks = [store.devices() if store else [], []]
+    vms = [VM(name, [IOMMU, ivshmem_doorbell(server, VECTORS), *cards, *disks[number]],
               kernel=guest_kernel, append=KERNEL_PARAMETERS, machine=machine,
               ports=[bridge.ports[number]] if bridge else [], directory=folder / name)
            for number, name in enumerate(("vm-a", "vm-b"))]
@@ -176,6 +181,15 @@ def connect(stage: Stage, vms: list[VM], bridge: Network | None) -> dict[str, An
     return network.measure(vms, bridge, stage.show)
 
 
+def store_data(stage: Stage, vm: VM, store: disk.Disk) -> dict[str, Any]:
+    """The disk in the memory, and beside it that of virtio."""
+    stage.say(f"loading ivshmem_blk.ko in {vm.name}: {store.file} of the host is its disk")
+    disk.bring_up(vm)
+    stage.show(f"{vm.name}: a file system on /dev/ivblk0, 16 MiB in it, written and read "
+               f"again: SHA-256 {disk.use(vm)[:16]}...")
+    return disk.measure(vm, stage.show)
+
+
 def complaints(vms: list[VM]) -> list[str]:
     """What the guests' kernels said that they should not have."""
     return [f"{vm.name}: the kernel complained ({vm.log_path}):\n{alarm}"
@@ -193,9 +207,10 @@ def perform(stage: Stage, count: int, folder: Path,
                                           directory=folder))
     segment = cleanup.enter_context(network.server(folder))
     bridge = cleanup.enter_context(Network(2)) if os.geteuid() == 0 else None
+    store = cleanup.enter_context(disk.Disk(folder))
     stage.say(f"starting two virtual machines, Linux {guest_kernel.release}, "
               f"{mode.upper()} ({why})")
-    vms = start_vms(server, guest_kernel, mode, folder, cleanup, segment, bridge)
+    vms = start_vms(server, guest_kernel, mode, folder, cleanup, segment, bridge, store)
     try:
         stage.say("loading ivshmem.ko in both")
         guests = [Guest(vm) for vm in vms]
@@ -206,6 +221,7 @@ def perform(stage: Stage, count: int, folder: Path,
         stage.say("all three greet each other through the memory")
         greet(stage, peers)
         net = connect(stage, vms, bridge)
+        blk = store_data(stage, vms[0], store)
         ways = measure(stage, guests, host, count)
     except Exception as error:
         raise DemoError("\n".join([str(error), *complaints(vms)])) from error
@@ -218,6 +234,7 @@ def perform(stage: Stage, count: int, folder: Path,
         "iommu": "intel-iommu,intremap=on",
         "ways": {way: ways[way] for way in report.WAYS},
         "net": net,
+        "blk": blk,
         "seconds": round(stage.elapsed, 1),
     }
     return summary, report.troubles(ways) + complaints(vms)
@@ -263,7 +280,8 @@ def _show(summary: dict[str, Any], as_json: bool) -> None:
         return
     print(f"\nRound trips in microseconds; {summary['vcpus']} virtual CPU each, Linux "
           f"{summary['kernel']}, QEMU {summary['qemu']}, {summary['accel'].upper()}\n\n"
-          f"{report.table(summary['ways'])}\n\n{network.table(summary['net'])}\n",
+          f"{report.table(summary['ways'])}\n\n{network.table(summary['net'])}\n\n"
+          f"{disk.table(summary['blk'])}\n",
           flush=True)
 
 

@@ -143,6 +143,16 @@ def test_network_is_measured_beside_the_hosts(summary, done):
         assert net["ratio"] is None
 
 
+def test_disk_is_measured_beside_virtio(summary, done):
+    blk = summary["blk"]
+    assert set(blk) == {"randread_iops", "virtio_randread_iops", "ratio"}
+    assert blk["ratio"] == pytest.approx(
+        blk["randread_iops"] / blk["virtio_randread_iops"], abs=0.01)
+    assert blk["virtio_randread_iops"] > 0
+    assert f"{blk['ratio']:.2f} times as fast" in done.stdout
+    assert "written and read again" in done.stdout
+
+
 def test_nothing_keeps_running(done):
     assert not processes_of(BUILD / "test/demo")
 
