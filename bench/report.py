@@ -2,6 +2,7 @@
 """What all benchmarks say, write and print: progress, the machine, medians, ratios, a
 table; and how they end."""
 
+import argparse
 import json
 import os
 import platform
@@ -9,11 +10,12 @@ import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
 from lab import LabError, accel, kernel
-from lab.paths import ROOT
+from lab.paths import BUILD, ROOT
 
 
 class BenchError(Exception):
@@ -141,3 +143,31 @@ def run(measure: Callable[[ExitStack], dict[str, Any]], as_json: bool, path: Pat
               f"Load of the machine at the start: {outcome['machine']['load']:.1f}. "
               f"Raw data: {os.path.relpath(path)}")
     return 0
+
+
+def quick(name: str) -> Path:
+    """Where a quick run leaves its results."""
+    return BUILD / f"bench/{name}/quick.json"
+
+
+def alternating(name: str, about: str,
+                measure: Callable[[int, float, Path, ExitStack], dict[str, Any]]) -> int:
+    """Run a benchmark of alternating rounds as the command line says; an exit status.
+
+    @measure is given rounds, seconds of each figure, and where to leave the results.
+    """
+    parser = argparse.ArgumentParser(prog=f"python3 -m bench.{name}", description=about,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (5)")
+    parser.add_argument("--seconds", type=float, default=3, help="of each figure (3)")
+    parser.add_argument("--quick", action="store_true",
+                        help="one round of one second: whether it works, no figures to keep")
+    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.seconds = 1, 1
+    if args.rounds < 1 or not 1 <= args.seconds <= 30:
+        parser.error("--rounds is at least 1, --seconds is 1 to 30")
+    target = quick(name) if args.quick else BUILD / f"bench/{name}.json"
+    return run(partial(measure, args.rounds, args.seconds, target), args.json, target,
+               f"Medians of {args.rounds} alternating rounds of {args.seconds:g} s")

@@ -22,7 +22,6 @@ virtio-blk        virtio-blk with a thread of its own (iothread)
 nvme              QEMU's NVMe
 """
 
-import argparse
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -34,10 +33,6 @@ from bench.blk import figures
 from bench.blk.disks import NVME, OURS, VIRTIO, Stage
 from bench.blk.figures import JOBS
 from bench.report import say
-from lab.paths import BUILD
-
-RESULT = BUILD / "bench/blk.json"
-QUICK = BUILD / "bench/blk/quick.json"
 
 PARTS = {"p50": ("us", "lower"), "p99": ("us", "lower"), "cpu": ("s", "lower"),
          "irqs": ("1", "lower"), "kicks": ("1", "lower"), "insns": ("1", "lower")}
@@ -81,21 +76,7 @@ def measure(rounds: int, seconds: float, target: Path, cleanup: ExitStack) -> di
 
 def main() -> int:
     """Run the benchmark; its exit status."""
-    parser = argparse.ArgumentParser(prog="python3 -m bench.blk", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (5)")
-    parser.add_argument("--seconds", type=float, default=3, help="of each figure (3)")
-    parser.add_argument("--quick", action="store_true",
-                        help="one round of one second: whether it works, no figures to keep")
-    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
-    args = parser.parse_args()
-    if args.quick:
-        args.rounds, args.seconds = 1, 1
-    if args.rounds < 1 or not 1 <= args.seconds <= 30:
-        parser.error("--rounds is at least 1, --seconds is 1 to 30")
-    target = QUICK if args.quick else RESULT
-    return report.run(partial(measure, args.rounds, args.seconds, target), args.json, target,
-                      f"Medians of {args.rounds} alternating rounds of {args.seconds:g} s")
+    return report.alternating("blk", __doc__, measure)
 
 
 if __name__ == "__main__":

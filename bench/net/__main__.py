@@ -29,7 +29,6 @@ tcp-loopback       the limit: inside one machine with two processors, no card at
 ivshmem-2          our card on a segment for eight that only two are on
 """
 
-import argparse
 import sys
 from contextlib import ExitStack
 from functools import partial
@@ -42,10 +41,6 @@ from bench.net.figures import Figures
 from bench.net.ways import (LARGE, LOOPBACK, OURS, STREAM, TAP, End, Neighbours, Stage, Ways,
                             loopback)
 from bench.report import say
-from lab.paths import BUILD
-
-RESULT = BUILD / "bench/net.json"
-QUICK = BUILD / "bench/net/quick.json"
 
 UNITS = {"tcp_1": ("Gbit/s", "higher"), "tcp_4": ("Gbit/s", "higher"),
          "udp_64": ("kpps", "higher"), "rr_p50": ("us", "lower"), "rr_p99": ("us", "lower"),
@@ -134,21 +129,7 @@ def measure(rounds: int, seconds: float, target: Path, cleanup: ExitStack) -> di
 
 def main() -> int:
     """Run the benchmark; its exit status."""
-    parser = argparse.ArgumentParser(prog="python3 -m bench.net", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (5)")
-    parser.add_argument("--seconds", type=float, default=3, help="of each figure (3)")
-    parser.add_argument("--quick", action="store_true",
-                        help="one round of one second: whether it works, no figures to keep")
-    parser.add_argument("--json", action="store_true", help="print JSON, not a table")
-    args = parser.parse_args()
-    if args.quick:
-        args.rounds, args.seconds = 1, 1
-    if args.rounds < 1 or not 1 <= args.seconds <= 30:
-        parser.error("--rounds is at least 1, --seconds is 1 to 30")
-    target = QUICK if args.quick else RESULT
-    return report.run(partial(measure, args.rounds, args.seconds, target), args.json, target,
-                      f"Medians of {args.rounds} alternating rounds of {args.seconds:g} s")
+    return report.alternating("net", __doc__, measure)
 
 
 if __name__ == "__main__":
