@@ -8,7 +8,8 @@ import pytest
 
 from lab import BlkServer, ivshmem_doorbell
 from lab.agent import poll_until
-from lab.paths import MODULES
+
+from .guest import FUNCTION, module
 
 BOUND = 120
 VECTORS = 2
@@ -49,7 +50,7 @@ def _disk(servers, vms, tmp_path):
     server = servers(peers=2, vectors=VECTORS, size="32M", layout="blk=disk:16M")
     vm = vms("a", devices=[ivshmem_doorbell(server, VECTORS)])
     vm.load_driver()
-    vm.run(f"insmod {MODULES / vm.kernel.release}/drivers/blk/ivshmem_blk.ko")
+    vm.run(f"insmod {module(vm)}")
     (vm.share / "sync.py").write_text(SYNC)
 
     def serve(kind=BlkServer):
@@ -74,7 +75,7 @@ def _return(vm, serve, kind):
         back.kill()
     back = serve(kind)
     back.start()
-    poll_until(lambda: vm.run("cat /sys/bus/auxiliary/devices/ivshmem.blk.*/state").stdout
+    poll_until(lambda: vm.run(f"cat {FUNCTION}/state").stdout
                == "ready\n", BOUND, "the back end's return")
     return back
 
@@ -106,7 +107,7 @@ def test_flush_succeeds_where_all_was_flushed(disk):
         _write(vm, "conv=fsync")
         back.kill()
     with serve(AnotherMachine):
-        poll_until(lambda: vm.run("cat /sys/bus/auxiliary/devices/ivshmem.blk.*/state").stdout
+        poll_until(lambda: vm.run(f"cat {FUNCTION}/state").stdout
                    == "ready\n", BOUND, "the back end's return")
         assert _sync(vm) == ["done", "done"]
         assert LOST not in vm.run("dmesg").stdout

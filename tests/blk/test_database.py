@@ -5,7 +5,8 @@ import os
 
 from lab import BlkServer, ivshmem_doorbell
 from lab.agent import poll_until
-from lab.paths import MODULES
+
+from .guest import module
 
 BOUND = 300
 VECTORS = 2
@@ -61,7 +62,7 @@ def test_database_survives_back_ends(servers, vms, tmp_path):
 
     with BlkServer(server, image) as back:
         vm.load_driver()
-        vm.run(f"insmod {MODULES / vm.kernel.release}/drivers/blk/ivshmem_blk.ko")
+        vm.run(f"insmod {module(vm)}")
         vm.wait_for("test -b /dev/ivblk0")
         vm.run(f"mkfs.ext4 -q /dev/ivblk0 && mkdir {MOUNTED} && "
                f"mount /dev/ivblk0 {MOUNTED}")

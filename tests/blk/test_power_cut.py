@@ -14,8 +14,9 @@ import pytest
 
 from lab import BlkServer, ivshmem_doorbell
 from lab.agent import poll_until
-from lab.paths import MODULES
 from lab.testing import VMs
+
+from .guest import module
 
 ROUNDS = 50
 # Records of a life, at most; a guest's end costs a boot, a back end's next to nothing.
@@ -86,7 +87,7 @@ class Machine:
         """A new life."""
         self.vm = self.vms("a", devices=self.devices)
         self.vm.load_driver()
-        self.vm.run(f"insmod {MODULES / self.vm.kernel.release}/drivers/blk/ivshmem_blk.ko")
+        self.vm.run(f"insmod {module(self.vm)}")
         self.vm.wait_for("test -b /dev/ivblk0")
         for name, text in (("writer", WRITER), ("checker", CHECKER)):
             (self.vm.share / f"{name}.py").write_text(textwrap.dedent(text))
