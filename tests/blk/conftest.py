@@ -45,6 +45,21 @@ def stack(directory: Path) -> Iterator[contextlib.ExitStack]:
 
 
 @pytest.fixture
+def mount(directory: Path, stack):
+    """Mount a file system: mount('tmpfs', 'none', '-o', 'size=1m')."""
+    if os.geteuid():
+        pytest.skip('only root may mount')
+
+    def make(kind: str, source: Any, *options: str) -> Path:
+        path = directory / kind
+        path.mkdir()
+        subprocess.run(['mount', '-t', kind, *options, source, path], check=True)
+        stack.callback(subprocess.run, ['umount', '-l', path], check=True)
+        return path
+    return make
+
+
+@pytest.fixture
 def serve(stack: contextlib.ExitStack) -> Callable[..., Server]:
     """Start ivshmemd with a link: serve(layout='blk=disk0')."""
     def start(**keys: Any) -> Server:

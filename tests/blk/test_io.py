@@ -7,7 +7,7 @@ import shutil
 import struct
 import subprocess
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import pytest
 
@@ -138,21 +138,6 @@ def test_a_read_only_export(export, attach, image: Path):
     assert front.ask(DISCARD, length=4096) == front.ask(ZEROES, length=4096) == 3
     assert front.ask(FLUSH) == OK
     assert image.read_bytes() == before
-
-
-@pytest.fixture
-def mount(directory: Path, stack):
-    """Mount a file system: mount('tmpfs', 'none', '-o', 'size=1m')."""
-    if os.geteuid():
-        pytest.skip('only root may mount')
-
-    def make(kind: str, source: Any, *options: str) -> Path:
-        path = directory / kind
-        path.mkdir()
-        subprocess.run(['mount', '-t', kind, *options, source, path], check=True)
-        stack.callback(subprocess.run, ['umount', '-l', path], check=True)
-        return path
-    return make
 
 
 @pytest.fixture
