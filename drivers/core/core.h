@@ -43,6 +43,10 @@
  */
 #define IVSHMEM_MAX_FILES	512
 
+/* Names of all sections that there can be, each with what follows it */
+#define IVSHMEM_PROGRAMS_MAX	(IVREGION_SECTIONS_MAX * \
+				 (IVREGION_SECTION_NAME + 1))
+
 /*
  * Numbers of devices, and so their minors, are below this; minors of sections'
  * nodes are not.
@@ -85,6 +89,7 @@ struct ivshmem_vector {
  * @error: why it is refused, or IVREGION_OK
  * @major: its version
  * @region: what it says; if refused, what was understood
+ * @programs: a bit for each section that programs use, not a driver
  * @gone: it is not in force any more: nothing is written to the region in its
  *	  name.  Never reset
  * @peers_lock: guards @peers against readers; a look at one slot long
@@ -105,6 +110,7 @@ struct ivshmem_format {
 	enum ivregion_error error;
 	u32 major;
 	struct ivregion region;
+	u32 programs;
 	bool gone;
 
 	spinlock_t peers_lock;
@@ -199,7 +205,9 @@ struct ivshmem_self {
  *	    @region_lock and @lock (for writing)
  * @settled: where there is no @format, it is known that the memory has none, and
  *	     so all of it is for programs.  Changed with @format
- * @spare: for the next superblock that is found; under @region_lock
+ * @programs: names of sections that programs are to use instead of drivers,
+ *	      separated by single spaces; under @region_lock
+ * @spare: for the next superblock that is found; likewise
  * @superblock: a private copy; likewise
  * @stopped: the device is being removed: nothing is attached or mapped any
  *	     more; changed under @region_lock and @lock.  Never reset
@@ -255,6 +263,7 @@ struct ivshmem_device {
 	struct mutex region_lock;
 	struct ivshmem_format __rcu *format;
 	bool settled;
+	char programs[IVSHMEM_PROGRAMS_MAX];
 	struct ivshmem_format *spare;
 	struct ivregion_superblock *superblock;
 	bool stopped;
@@ -441,7 +450,13 @@ int ivshmem_region_wait(struct ivshmem_device *ivd);
 void ivshmem_region_pause(struct ivshmem_device *ivd);
 void ivshmem_region_reenter(struct ivshmem_device *ivd);
 void ivshmem_region_changed(struct ivshmem_device *ivd);
+void ivshmem_region_reattach(struct ivshmem_device *ivd);
+
+/* settings.c */
+u32 ivshmem_programs(const struct ivshmem_device *ivd,
+		     const struct ivregion *region);
 void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot);
+int ivshmem_region_set_programs(struct ivshmem_device *ivd, const char *names);
 void ivshmem_region_explain(const struct ivshmem_format *format, char *text,
 			    size_t size);
 void ivshmem_format_put(struct ivshmem_format *format);

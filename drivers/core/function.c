@@ -333,7 +333,7 @@ static int ivshmem_function_add(struct ivshmem_device *ivd,
 }
 
 /**
- * ivshmem_functions_add() - make a device for each NET and BLK section
+ * ivshmem_functions_add() - make a device for each section that is not for programs
  * @ivd: the device, joined
  * @format: its format
  *
@@ -350,7 +350,7 @@ void ivshmem_functions_add(struct ivshmem_device *ivd,
 
 	for (i = 0; i < format->region.nr_sections; i++) {
 		section = &format->region.sections[i];
-		if (!section->usable || section->type == IVREGION_RAW)
+		if (!section->usable || format->programs & BIT(i))
 			continue;
 		ret = ivshmem_function_add(ivd, format, i);
 		if (ret && __ratelimit(&ivd->refusal_limit))

@@ -139,18 +139,16 @@ ivshmem_section_pages(const struct ivregion_section *section)
 }
 
 /* The section of programs that @page lies in, if there is one */
-static bool ivshmem_find_section(const struct ivregion *region,
+static bool ivshmem_find_section(const struct ivshmem_format *format,
 				 unsigned long page,
 				 struct ivshmem_pages *pages)
 {
-	const struct ivregion_section *section;
 	u32 i;
 
-	for (i = 0; i < region->nr_sections; i++) {
-		section = &region->sections[i];
-		if (section->type != IVREGION_RAW || !section->usable)
+	for (i = 0; i < format->region.nr_sections; i++) {
+		if (!(format->programs & BIT(i)))
 			continue;
-		*pages = ivshmem_section_pages(section);
+		*pages = ivshmem_section_pages(&format->region.sections[i]);
 		if (page >= pages->first && page < pages->end)
 			return true;
 	}
@@ -182,7 +180,7 @@ static bool ivshmem_mappable(const struct ivshmem_file *file,
 		pages->first = 0;
 		pages->end = ivd->mem_size >> PAGE_SHIFT;
 	} else if (format->error ||
-		   !ivshmem_find_section(&format->region, page, pages)) {
+		   !ivshmem_find_section(format, page, pages)) {
 		return false;
 	}
 

@@ -63,7 +63,7 @@ static int ivshmem_node_add(struct ivshmem_device *ivd,
 }
 
 /**
- * ivshmem_nodes_add() - make a node for each RAW section
+ * ivshmem_nodes_add() - make a node for each section of programs
  * @ivd: the device
  * @format: its format, in force
  *
@@ -80,7 +80,7 @@ void ivshmem_nodes_add(struct ivshmem_device *ivd,
 
 	for (i = 0; i < format->region.nr_sections; i++) {
 		section = &format->region.sections[i];
-		if (!section->usable || section->type != IVREGION_RAW)
+		if (!(format->programs & BIT(i)))
 			continue;
 		ret = ivshmem_node_add(ivd, format, i);
 		if (ret && __ratelimit(&ivd->refusal_limit))

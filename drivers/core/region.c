@@ -274,6 +274,7 @@ static void ivshmem_region_leave(struct ivshmem_device *ivd,
 static void ivshmem_region_attach(struct ivshmem_device *ivd,
 				  struct ivshmem_format *format)
 {
+	format->programs = ivshmem_programs(ivd, &format->region);
 	atomic64_inc(&ivd->attaches);
 	trace_ivshmem_attach(ivd->id, format->region.instance,
 			     format->region.slots, format->region.nr_sections);
@@ -510,21 +511,21 @@ void ivshmem_region_reenter(struct ivshmem_device *ivd)
 }
 
 /**
- * ivshmem_region_set_slot() - give a plain device its slot
- * @ivd: a device without doorbells
- * @slot: the slot, below IVREGION_SLOTS_MAX, or IVSHMEM_NO_SLOT
+ * ivshmem_region_reattach() - leave, and look at the region as if it were a new one
+ * @ivd: the device, attached or not
  *
- * If the region is attached this kernel leaves, and joins in the new slot
- * under a new epoch.
+ * Nodes of sections go, too.
  *
- * Context: Process context; may sleep.
+ * Context: Process context, with the region's lock only; may sleep.
  */
-void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot)
+void ivshmem_region_reattach(struct ivshmem_device *ivd)
 {
-	mutex_lock(&ivd->region_lock);
-	WRITE_ONCE(ivd->self.wanted, slot);
-	ivshmem_region_reenter(ivd);
-	mutex_unlock(&ivd->region_lock);
+	struct ivshmem_format *format = ivshmem_format(ivd);
+
+	if (!format || format->error || ivd->stopped)
+		return;
+	ivshmem_region_detach(ivd, format, true);
+	ivshmem_region_find(ivd, true);
 }
 
 enum ivshmem_others {

@@ -276,6 +276,45 @@ static ssize_t slot_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RW(slot);
 
+static ssize_t programs_show(struct device *dev, struct device_attribute *attr,
+			     char *buf)
+{
+	struct ivshmem_device *ivd = to_ivd(dev);
+	int len;
+
+	mutex_lock(&ivd->region_lock);
+	len = sysfs_emit(buf, "%s\n", ivd->programs);
+	mutex_unlock(&ivd->region_lock);
+
+	return len;
+}
+
+/* Any white space separates names: a single space is what is kept */
+static ssize_t programs_store(struct device *dev, struct device_attribute *attr,
+			      const char *buf, size_t count)
+{
+	char *rest, *word, *copy, *names;
+	int ret;
+
+	copy = kstrndup(buf, count, GFP_KERNEL);
+	names = kzalloc(count + 1, GFP_KERNEL);
+	ret = copy && names ? 0 : -ENOMEM;
+	for (rest = copy; !ret && (word = strsep(&rest, " \t\n")); ) {
+		if (!*word)
+			continue;
+		if (*names)
+			strcat(names, " ");
+		strcat(names, word);
+	}
+	if (!ret)
+		ret = ivshmem_region_set_programs(to_ivd(dev), names);
+	kfree(names);
+	kfree(copy);
+
+	return ret ?: count;
+}
+static DEVICE_ATTR_RW(programs);
+
 static ssize_t name_show(struct device *dev, struct device_attribute *attr,
 			 char *buf)
 {
@@ -316,6 +355,7 @@ static struct attribute *ivshmem_attrs[] = {
 	&dev_attr_sections.attr,
 	&dev_attr_slot.attr,
 	&dev_attr_name.attr,
+	&dev_attr_programs.attr,
 	NULL
 };
 
