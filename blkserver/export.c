@@ -122,8 +122,6 @@ static bool memory_busy(const struct links *ls)
 static const struct links_owner owner = {
 	.type = IVSHMEM_BLK,
 	.speech = "a front end of a disk",
-	.guest = "in a guest the sections of type blk belong to the driver; run "
-		 "the back end on the host",
 	.entered = entered,
 	.up = link_up,
 	.down = link_down,

@@ -174,9 +174,10 @@ static bool try_again(struct disk *disk, struct request *request, int error)
 		return zero_otherwise(disk, request);
 	case -EFAULT:
 	case -EINVAL:
-		/* What it cannot pin, or align, it can copy. */
+		/* What it cannot pin, or align, it can copy; others may know. */
 		return request->io.operation <= IVBLK_OP_WRITE &&
-		       disk->direct && !file_no_direct(disk, strerror(-error));
+		       !request->tries++ &&
+		       (!disk->direct || !file_no_direct(disk, strerror(-error)));
 	default:
 		return false;
 	}

@@ -27,7 +27,7 @@ static const char usage_text[] =
 "       ivshmem-blk-server [OPTION]... --config CONFIG\n"
 "Export FILE, a file or block device, as a disk for virtual machines.\n"
 "\n"
-"  DEVICE                unix:/path/of/a/link.sock\n"
+"  DEVICE                unix:/path/of/a/link.sock, or /dev/ivshmemN\n"
 "      --section NAME    section of type blk (default: the only one)\n"
 "      --serial TEXT     serial number, 20 characters at most\n"
 "      --read-only       nothing is written; others may read the file, too\n"

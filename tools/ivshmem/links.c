@@ -138,6 +138,15 @@ static void explain(const struct links *ls, int error)
 			 "queues; `ivshmem format` with a larger one, or fewer "
 			 "of them", address, name);
 		break;
+	case -EINVAL:
+		if (ls->at.info.backend == IVSHMEM_BACKEND_DEVICE) {
+			complain("%s: section %s is a driver's; give it to "
+				 "programs by the attribute \"programs\" of the "
+				 "device, see ivshmem-blk-server(8)", address,
+				 ls->section.name);
+			break;
+		}
+		/* fallthrough */
 	default:
 		complain("%s: section %s: %s", address, name,
 			 region_error(error));
@@ -168,7 +177,8 @@ static void init_links(struct links *ls)
 
 bool links_intact(const struct links *ls)
 {
-	return ivregion_intact(ls->superblock, &ls->region);
+	/* A guest's driver takes the memory away when it is another's. */
+	return !ls->superblock || ivregion_intact(ls->superblock, &ls->region);
 }
 
 static int map_memory(struct links *ls)
@@ -179,6 +189,8 @@ static int map_memory(struct links *ls)
 				  PROT_READ | PROT_WRITE, &ls->memory);
 	if (ret)
 		return ret;
+	if (ls->at.info.backend == IVSHMEM_BACKEND_DEVICE)
+		return 0;
 	ret = ivshmem_map(ls->at.ivs, 0, IVREGION_PAGE, PROT_READ,
 			  &ls->superblock);
 	/* All that was asked for is of one and the same region. */
@@ -268,7 +280,7 @@ int links_open(struct links *ls, const char *address)
 	ls->clock.looked_at = ls->now;
 	if (attach(&ls->at, address, 0))
 		return -1;
-	if (ls->at.info.backend == IVSHMEM_BACKEND_DEVICE) {
+	if (ls->owner->guest && ls->at.info.backend == IVSHMEM_BACKEND_DEVICE) {
 		complain("%s: %s", ls->at.address, ls->owner->guest);
 		detach(&ls->at);
 		return -1;

@@ -22,7 +22,8 @@ struct links;
  * struct links_owner - whom the links are for
  * @type:    of its section, enum ivshmem_section_type
  * @speech:  "it does not speak as ...", of a peer that sends what cannot be
- * @guest:   why a guest's device is refused, and what to do instead
+ * @guest:   why a guest's device is refused, and what to do instead; NULL if it is
+ *           not
  * @entered: a section was joined, @section and @memory are those of it; returns 0,
  *           or a negative errno value to refuse it: -ENOSPC if it is too small.
  *           May be NULL
