@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 pytest_plugins = ["lab.testing"]
 
-# A shell that starts this in the background has it ignore Ctrl-C, and so would all
-# programs that are tried with it.
+# A shell that starts this in the background has it ignore Ctrl-C, nohup has it ignore
+# the end of a terminal, and so would all programs that are tried with them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)

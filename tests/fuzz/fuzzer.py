@@ -2,6 +2,7 @@
 """Builds and runs the fuzzers, and keeps the inputs that have reached something."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def build(name: str, folder: Path, headers: Path = ROOT / 'include') -> Path:
                     f'-I{headers}', FOLDER / f'{name}_fuzz.c', '-o', program],
                    check=True)
     return program
+
+
+def runs(output: str) -> int:
+    """How many it has made, which may be one more than was asked for; 0 if it did not end."""
+    done = re.search(r'^Done (\d+) runs', output, re.M)
+    return int(done.group(1)) if done else 0
 
 
 def write_corpus(name: str, folder: Path) -> Path:

@@ -18,7 +18,7 @@ def test_the_fuzzer_finds_nothing(tmp_path: Path, name: str):
     done = fuzzer.fuzz(fuzzer.build(name, tmp_path),
                        fuzzer.write_corpus(name, tmp_path / 'corpus'))
     assert done.returncode == 0, done.stdout[-3000:]
-    assert f'Done {fuzzer.NAMES[name][1]} runs' in done.stdout
+    assert fuzzer.runs(done.stdout) >= fuzzer.NAMES[name][1]
 
 
 @pytest.mark.parametrize('name, mistake', [

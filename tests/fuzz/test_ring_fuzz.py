@@ -21,7 +21,7 @@ def test_the_fuzzer_finds_nothing(tmp_path: Path):
     done = fuzzer.fuzz(fuzzer.build('ring', tmp_path),
                        fuzzer.write_corpus('ring', tmp_path / 'corpus'))
     assert done.returncode == 0, done.stdout[-3000:]
-    assert f'Done {fuzzer.NAMES["ring"][1]} runs' in done.stdout
+    assert fuzzer.runs(done.stdout) >= fuzzer.NAMES['ring'][1]
 
 
 @pytest.mark.parametrize('name', [*SEEDED, *(m.name for m in RING)])
