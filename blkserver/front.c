@@ -175,7 +175,8 @@ static int make_pool(struct front *front)
 	return 0;
 }
 
-void front_up(struct export *export, uint32_t slot)
+/* What is in flight is of a session that is over. */
+static struct front *next_session(struct export *export, uint32_t slot)
 {
 	struct front *front = &export->fronts[slot];
 
@@ -184,6 +185,13 @@ void front_up(struct export *export, uint32_t slot)
 	front->session++;
 	front->orphans = front->in_flight;
 	front->greeted = false;
+	return front;
+}
+
+void front_up(struct export *export, uint32_t slot)
+{
+	struct front *front = next_session(export, slot);
+
 	memset(front->queue, 0, sizeof(front->queue));
 	front->queues = 1;
 	if (make_pool(front)) {
@@ -200,13 +208,8 @@ void front_up(struct export *export, uint32_t slot)
 
 void front_down(struct export *export, uint32_t slot)
 {
-	struct front *front = &export->fronts[slot];
+	struct front *front = next_session(export, slot);
 
-	front->export = export;
-	front->slot = slot;
-	front->session++;
-	front->orphans = front->in_flight;
-	front->greeted = false;
 	front->hello_due = false;
 	/* As long as it is there it may come back and write, if it ever did. */
 	if (!front->earned ||
