@@ -7,7 +7,6 @@ it an `answer` of its own to break the rules.
 
 import contextlib
 import os
-import select
 import struct
 import threading
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from tests.net.wire import BEAT, STEP, UP, Broken, Link, Over, Segment, Words
-from tests.region_image import BLK, ENTRIES, ENTRY, LARGE, PAGE, SECTIONS, SLOTS, Member, Memory
+from tests.region_image import BLK, PAGE, Member, Memory
 from tests.vm.peer import Peer
 
 HELLO, REQUEST, RESPONSE = 1, 2, 3
@@ -41,21 +40,7 @@ def response(number: int, status: int = OK) -> bytes:
 class Section(Segment):
     """A BLK section: the ring is a sixteenth of the data area, the rest are buffers."""
 
-    @classmethod
-    def find(cls, memory: Memory, name: str) -> "Section":
-        """The section with a name, from the superblock, which has to be right."""
-        slots = memory.word(SLOTS)
-        end = (2 + slots) * PAGE
-        for index in range(memory.word(SECTIONS)):
-            kind, pages, vector, queues, called = struct.unpack_from(
-                "<IIII16x32s", memory.map, ENTRIES + index * ENTRY)
-            align = LARGE if pages * PAGE >= LARGE else PAGE
-            start = -(-end // align) * align
-            end = start + pages * PAGE
-            if called.rstrip(b"\0").decode() == name:
-                assert kind == BLK, f"{name}: of type {kind}"
-                return cls(start, pages * PAGE, vector, queues, slots)
-        raise LookupError(f"no section {name}")
+    KIND = BLK
 
     @property
     def records(self) -> int:
@@ -166,29 +151,10 @@ class PythonBackEnd:
         self.server.__exit__()
         assert not self.failures, self.failures
 
-    def _listen(self, timeout: float) -> None:
-        own = self.server.doorbells.get(self.slot, [])
-        ready, _, _ = select.select([self.server._socket, *own], [], [], timeout)
-        for descriptor in ready:
-            if descriptor is self.server._socket:
-                self._learn()
-                continue
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(descriptor)
-
-    def _learn(self) -> None:
-        slot, descriptor = self.server._message()
-        if descriptor is not None:
-            os.set_blocking(descriptor, False)
-            self.server.doorbells[slot].append(descriptor)
-            return
-        for doorbell in self.server.doorbells.pop(slot, []):
-            os.close(doorbell)
-
     def _run(self) -> None:
         try:
             while not self._end.is_set():
-                self._listen(0 if self._busy() else STEP)
+                self.server.listen(0 if self._busy() else STEP)
                 with self.lock:
                     self._turn()
         # Whatever it is, the test says it at its end.

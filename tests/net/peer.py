@@ -8,7 +8,6 @@ test that breaks them takes `lock`, and then is alone with the links.
 
 import contextlib
 import os
-import select
 import struct
 import threading
 import time
@@ -157,32 +156,12 @@ class NetPeer:
         """Ring a peer for the segment."""
         self.ring(slot, self.segment.vector)
 
-    def _listen(self, timeout: float) -> None:
-        """Wait for a doorbell or the server; learn who has come and gone."""
-        own = self.server.doorbells.get(self.slot, [])
-        ready, _, _ = select.select([self.server._socket, *own], [], [], timeout)
-        for descriptor in ready:
-            if descriptor is self.server._socket:
-                self._learn()
-                continue
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(descriptor)
-
-    def _learn(self) -> None:
-        slot, descriptor = self.server._message()
-        if descriptor is not None:
-            os.set_blocking(descriptor, False)
-            self.server.doorbells[slot].append(descriptor)
-            return
-        for doorbell in self.server.doorbells.pop(slot, []):
-            os.close(doorbell)
-
     # The thread
 
     def _run(self) -> None:
         try:
             while not self._end.is_set():
-                self._listen(STEP if not self._busy() else 0)
+                self.server.listen(STEP if not self._busy() else 0)
                 with self.lock:
                     self._turn()
         # Whatever it is, the test says it at its end.

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, ClassVar
 
 from tests.region_image import ENTRIES, ENTRY, LARGE, NET, PAGE, SECTIONS, SLOTS, Memory
 
@@ -65,6 +65,8 @@ class Words:
 class Segment:
     """A NET section, and where everything lies in it."""
 
+    KIND: ClassVar[int] = NET
+
     offset: int
     size: int
     vector: int
@@ -83,7 +85,7 @@ class Segment:
             start = -(-end // align) * align
             end = start + pages * PAGE
             if called.rstrip(b"\0").decode() == name:
-                assert kind == NET, f"{name}: of type {kind}"
+                assert kind == cls.KIND, f"{name}: of type {kind}"
                 return cls(start, pages * PAGE, vector, queues, slots)
         raise LookupError(f"no section {name}")
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A process of the host that joins a link and rings without mercy."""
 
+import contextlib
 import os
+import select
 import socket
 import struct
 import threading
@@ -36,6 +38,26 @@ class Peer:
             assert doorbell is not None
             os.set_blocking(doorbell, False)
             self.doorbells[peer].append(doorbell)
+
+    def listen(self, timeout: float) -> None:
+        """Wait for a doorbell or the server; learn who has come and gone."""
+        own = self.doorbells.get(self.id, [])
+        ready, _, _ = select.select([self._socket, *own], [], [], timeout)
+        for descriptor in ready:
+            if descriptor is self._socket:
+                self._learn_change()
+                continue
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(descriptor)
+
+    def _learn_change(self) -> None:
+        peer, doorbell = self._message()
+        if doorbell is not None:
+            os.set_blocking(doorbell, False)
+            self.doorbells[peer].append(doorbell)
+            return
+        for old in self.doorbells.pop(peer, []):
+            os.close(old)
 
     def __enter__(self) -> "Peer":
         return self
