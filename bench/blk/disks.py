@@ -36,13 +36,14 @@ class Disk:
     pids: list[int]
 
 
-def others(file: Path) -> list[str]:
-    """QEMU's arguments for the disks that are not ours."""
+def others(file: Path, thread: str) -> list[str]:
+    """QEMU's arguments for the disks that are not ours; @thread has virtio's work done by
+    an iothread, or is empty."""
     # One file for all: only one of them is in use at a time.
     backing = f"driver=file,filename={file},locking=off"
     return ["-object", "iothread,id=io",
             "-blockdev", f"node-name=one,{backing}",
-            "-device", "virtio-blk-pci,drive=one,iothread=io,share-rw=on,romfile=",
+            "-device", f"virtio-blk-pci,drive=one,{thread}share-rw=on,romfile=",
             "-blockdev", f"node-name=two,{backing}",
             "-device", f"nvme,drive=two,serial={SERIAL},share-rw=on,romfile="]
 
@@ -68,7 +69,10 @@ class Stage:
     def disks(self, counted: bool = False) -> list[Disk]:
         """Those of a new machine."""
         directory = FOLDER / "vm"
-        devices = [ivshmem_doorbell(self.server, VECTORS), others(self.file)]
+        # It wants ioeventfds, which a machine that is counted has none of; what the guest
+        # executes does not depend on it.
+        devices = [ivshmem_doorbell(self.server, VECTORS),
+                   others(self.file, "" if counted else "iothread=io,")]
         # Only an emulated machine's instructions can be counted.
         more = {"devices": [*devices, counter(directory)], "mode": "tcg"} if counted else \
             {"devices": devices}

@@ -65,7 +65,8 @@ def speed(disk: Disk, seconds: float) -> Figures:
 
 
 def each(disk: Disk, job: Job, counts: list[Callable[[], float]]) -> list[float]:
-    """What is counted for each request, without what it takes to start the program.
+    """What is counted for each request, without what it takes to start the program; no
+    less than if it was one in all, for others are divided by it.
 
     The first time it costs more, for the files are not in the cache.
     """
@@ -74,7 +75,7 @@ def each(disk: Disk, job: Job, counts: list[Callable[[], float]]) -> list[float]
         before = [count() for count in counts]
         job.run(disk, f"--number_ios={requests}")
         runs.append([count() - was for was, count in zip(before, counts)])
-    return [max(total - base, 0) / (MANY - FEW) for base, total in zip(*runs[1:])]
+    return [max(total - base, 1) / (MANY - FEW) for base, total in zip(*runs[1:])]
 
 
 def cost(disk: Disk) -> Figures:
