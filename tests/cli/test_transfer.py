@@ -230,9 +230,9 @@ def test_a_directory_is_refused_at_once(link: str, tmp_path: Path):
 def test_two_senders(start, link: str, tmp_path: Path):
     source = tmp_path / 'in'
     source.write_bytes(b'x')
-    one = start('send', link, '1', source, '--name', 'zero')
-    wait_for_peer(link, 'zero')
-    other = start('send', link, '0', source, '--name', 'one')
+    one = start('send', link, 'one', source, '--name', 'zero').wait_said(
+        'waiting for peer one ... (Ctrl-C ends)')
+    other = start('send', link, 'zero', source, '--name', 'one')
     one.end(1)
     other.end(1)
     assert any('it does not receive; run `ivshmem recv` there' in sender.said
