@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The library as users meet it: symbols, header, pkg-config, manual, example."""
+"""The library as users meet it: symbols, header, pkg-config, manual."""
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from lab import Server
 from lab.paths import ROOT, USERSPACE
 
 HEADER = ROOT / 'lib/include/libivshmem.h'
 LIBRARY = USERSPACE / 'lib/libivshmem.so'
-BOUND = 60
 
 CALLS = re.findall(r'^LIBIVSHMEM_API [^(]*?\*?(ivshmem_\w+)\(',
                    HEADER.read_text(), re.M)
@@ -104,54 +101,3 @@ def test_each_call_has_a_page(installed: dict[str, str]):
     folder = next(Path(installed['HOME']).rglob('man3'))
     for call in CALLS:
         assert (folder / f'{call}.3').samefile(folder / page_name(call))
-
-
-def hello(address: str, peer: int) -> subprocess.Popen:
-    """Start the example."""
-    return subprocess.Popen([USERSPACE / 'examples/hello', address, str(peer)],
-                            stdout=subprocess.PIPE, text=True)
-
-
-def wait_joined(server: Server, slot: int, pid: int) -> None:
-    """Wait until the server says that this process has this slot."""
-    end = time.monotonic() + BOUND
-    while f'slot {slot}: pid {pid} ' not in server.log:
-        assert time.monotonic() < end, server.log
-        time.sleep(0.01)
-
-
-def test_the_example_greets_both_ways():
-    """Whoever comes first is told by whoever comes last."""
-    with Server(size='64K', peers=2, vectors=1) as server:
-        first = hello(server.address, 1)
-        wait_joined(server, 0, first.pid)
-        second = hello(server.address, 0)
-        said = [process.communicate(timeout=BOUND)[0]
-                for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0)
-    assert said == ['vector 0 was rung, peer 1 says: Hello from peer 1\n',
-                    'vector 0 was rung, peer 0 says: Hello from peer 0\n']
-
-
-def talk(address: str, *arguments: str) -> subprocess.Popen:
-    """Start the example of channels."""
-    return subprocess.Popen([USERSPACE / 'examples/channel', address, *arguments],
-                            stdout=subprocess.PIPE, text=True)
-
-
-def test_the_example_of_channels_asks_and_answers():
-    with Server(size='1M', peers=2, vectors=2, layout='raw') as server:
-        asks = talk(server.address, '1', 'How are you?')
-        wait_joined(server, 0, asks.pid)
-        answers = talk(server.address, '0')
-        said = [process.communicate(timeout=BOUND)[0]
-                for process in (asks, answers)]
-    assert (asks.returncode, answers.returncode) == (0, 0)
-    assert said == ['I cannot tell.\n', 'How are you?\n']
-
-
-def test_the_example_says_what_is_wrong():
-    result = subprocess.run([USERSPACE / 'examples/hello', 'unix:/none', '1'],
-                            check=False, capture_output=True, text=True)
-    assert result.returncode == 1
-    assert result.stderr == 'hello: unix:/none: No such file or directory\n'
