@@ -32,10 +32,10 @@ class Archive:
     components: tuple[str, ...]
     signed_by: str = ""
 
-    def line(self) -> str:
-        """The entry of a one-line sources list for this suite."""
+    def line(self, kind: str = "deb") -> str:
+        """The entry of a one-line sources list for this suite, of packages or sources."""
         option = f"[signed-by={self.signed_by}] " if self.signed_by else ""
-        return f"deb {option}{self.uri} {self.suite} {' '.join(self.components)}"
+        return f"{kind} {option}{self.uri} {self.suite} {' '.join(self.components)}"
 
 
 def codename() -> str:
@@ -113,17 +113,23 @@ def locked(name: str) -> Iterator[None]:
 
 
 class Apt:
-    """apt on a private root below build/, with the host's archives."""
+    """apt on a private root below build/, with the host's archives, or others.
 
-    def __init__(self, root: Path = BUILD / "apt") -> None:
+    @kind is "deb", or "deb-src" for source packages, whether or not the host uses them.
+    """
+
+    def __init__(self, root: Path = BUILD / "apt", kind: str = "deb",
+                 archives: list[Archive] | None = None) -> None:
         self.root = root
+        self.kind = kind
+        self.archives = archives
         self.config = root / "apt.conf"
         self.updated = False
 
     def configure(self) -> None:
         """Write the configuration of the private root."""
         suite = codename()
-        archives = host_archives(suite)
+        archives = self.archives or host_archives(suite)
         if not archives:
             raise LabError(f"{SOURCES}: no archive of {suite} is configured; add "
                            "one (see sources.list(5)), the guest kernel comes "
@@ -132,7 +138,7 @@ class Apt:
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "state/status").write_text("")
         (self.root / "sources.list").write_text(
-            "".join(a.line() + "\n" for a in archives))
+            "".join(a.line(self.kind) + "\n" for a in archives))
         self.config.write_text(
             f'Dir::Etc::sourcelist "{self.root}/sources.list";\n'
             f'Dir::Etc::sourceparts "{self.root}/parts";\n'
@@ -203,6 +209,30 @@ class Apt:
         shutil.rmtree(downloads)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
+
+    def unpack_closure(self, package: str, target: Path) -> None:
+        """The same for a package and all that it depends on, the C library included."""
+        self.update()
+        partial = target.with_name(target.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        self._run("apt-get", "-qq", "--yes", "--download-only", "--no-install-recommends",
+                  "install", package, show=True)
+        downloads = sorted((self.root / "cache/archives").glob("*.deb"))
+        say(f"unpacking {len(downloads)} packages")
+        for deb in downloads:
+            subprocess.run(["dpkg-deb", "-x", deb, partial], check=True)
+            deb.unlink()
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+    def download_source(self, package: str, target: Path) -> None:
+        """Download the files of a source package into a new folder @target."""
+        self.update()
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        self._run("apt-get", "-q", "source", "--download-only", package, cwd=target,
+                  show=True)
 
 
 def unpacked(package: str, target: Path, program: str) -> Path:

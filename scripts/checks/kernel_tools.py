@@ -13,7 +13,7 @@ from .base import CannotRun
 def kernel_script(name: str) -> Path:
     """Path of a script of the kernel, fetched on the first call."""
     try:
-        return source.tree() / "scripts" / name
+        return source.kernel() / "scripts" / name
     except (LabError, subprocess.CalledProcessError) as error:
-        raise CannotRun(f"{name} comes from Debian's package {source.PACKAGE}, which could "
+        raise CannotRun(f"{name} comes from Debian's package {source.KERNEL}, which could "
                         f"not be fetched: {error}") from error

@@ -37,7 +37,7 @@ BOUND = 240
 def archive() -> Path:
     """The tests, ready to run, as guests unpack them: many small files cost them more."""
     with locked("build-selftests"):
-        tree = source.tree()
+        tree = source.kernel()
         made = [tree / TESTS / folder / name
                 for folder, names in PROGRAMS.items() for name in names]
         if not ARCHIVE.exists() or not all(map(Path.exists, made)):
