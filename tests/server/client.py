@@ -64,6 +64,10 @@ class Client:
     def close(self) -> None:
         """Close everything, as the end of a process does."""
         self.socket.close()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close memory and doorbells, and stay."""
         for fds in self.eventfds.values():
             for fd in fds:
                 os.close(fd)

@@ -14,6 +14,8 @@ from typing import Iterator
 
 import pytest
 
+from lab import newest
+
 from .qemu import Qemu
 from .process import Server, program
 
@@ -67,13 +69,15 @@ def link(serve, directory: Path):
     return start
 
 
-@pytest.fixture
-def qemu():
-    """Start QEMUs without a guest; they are killed at the end."""
+@pytest.fixture(params=['host', 'newest'])
+def qemu(request):
+    """Start QEMUs without a guest, the host's and Debian's newest; they are killed at the
+    end."""
+    program = ['qemu-system-x86_64'] if request.param == 'host' else newest.command()
     machines: list[Qemu] = []
 
     def start(*arguments: str, **options) -> Qemu:
-        machines.append(Qemu(*arguments, **options))
+        machines.append(Qemu(*arguments, program=program, **options))
         return machines[-1]
 
     yield start

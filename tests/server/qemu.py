@@ -5,6 +5,7 @@ import shlex
 import struct
 import subprocess
 import tempfile
+from typing import Sequence
 
 from .process import run
 from .waiting import BOUND, wait_until
@@ -24,14 +25,15 @@ SLOT = 4
 class Qemu:
     """One QEMU with one ivshmem-doorbell device that is attached to a link."""
 
-    def __init__(self, socket, vectors: int = 4, machine: str = 'q35'):
+    def __init__(self, socket, vectors: int = 4, machine: str = 'q35',
+                 program: Sequence[str] = ('qemu-system-x86_64',)):
         arguments = shlex.split(
             run('--link', f'test,socket={socket},vectors={vectors}',
                 '--show-qemu', 'test').stdout)
         arguments[-1] += f',addr={SLOT}'
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            ['qemu-system-x86_64', '-nodefaults', '-machine', machine,
+            [*program, '-nodefaults', '-machine', machine,
              '-m', '32', '-accel', 'tcg', '-S', '-display', 'none',
              '-qtest', 'stdio', '-qtest-log', '/dev/null', *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -137,6 +139,7 @@ class Qemu:
         self.process.wait(BOUND)
         self.process.stdin.close()
         self.process.stdout.close()
+        self.errors.close()
 
 
 def ring_until(ring, rung, what: str) -> None:
