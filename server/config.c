@@ -252,12 +252,13 @@ static int check_pair(const struct link_config *link,
 {
 	if (!strcmp(link->socket, other->socket))
 		return config_fail(error, "socket=%s is already that of link "
-				   "%s; give each link its own", link->socket,
-				   other->name);
+				   "%s, defined by %s; give each link its own",
+				   link->socket, other->name, other->origin);
 	if (link->file && other->file && !strcmp(link->file, other->file))
 		return config_fail(error, "memory=file:%s is already that of "
-				   "link %s; give each link its own",
-				   link->file, other->name);
+				   "link %s, defined by %s; give each link its "
+				   "own", link->file, other->name,
+				   other->origin);
 	return 0;
 }
 

@@ -132,9 +132,21 @@ int config_set_server(struct config *config, const char *key,
 int config_parse_link_option(struct config *config, const char *text,
 			     struct config_error *error);
 
-/** config_parse_file() - read a configuration file. */
+/**
+ * config_parse_file() - read a configuration file and its drop-in folder
+ *
+ * After @path, the files *.conf in the folder @path.d, which need not exist, in
+ * the order of their names (byte by byte).
+ */
 int config_parse_file(struct config *config, const char *path,
 		      struct config_error *error);
+
+/**
+ * config_parse_default() - read the default file and its drop-in folder
+ *
+ * If there are files in the folder, the default file may be missing.
+ */
+int config_parse_default(struct config *config, struct config_error *error);
 
 /**
  * config_check() - check what only shows once all keys are known

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The configuration file of the server: its sections.
+ * The configuration file of the server: its sections, and the files of the
+ * folder beside it.
  */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "ini_file.h"
@@ -43,8 +50,8 @@ static int set_pair(void *owner, const char *key, const char *value,
 	return config_set_server(file->config, key, value, error);
 }
 
-int config_parse_file(struct config *config, const char *path,
-		      struct config_error *error)
+static int parse_one(struct config *config, const char *path,
+		     struct config_error *error)
 {
 	struct config_file file = { .config = config };
 	struct ini_taker taker = {
@@ -56,4 +63,104 @@ int config_parse_file(struct config *config, const char *path,
 	};
 
 	return ini_read(path, &taker, error);
+}
+
+static int is_drop_in(const struct dirent *entry)
+{
+	const char *suffix = strrchr(entry->d_name, '.');
+
+	return entry->d_name[0] != '.' && suffix && !strcmp(suffix, ".conf");
+}
+
+/* The same order in every locale. */
+static int by_name(const struct dirent **one, const struct dirent **other)
+{
+	return strcmp((*one)->d_name, (*other)->d_name);
+}
+
+/**
+ * struct folder - the drop-in folder of a file
+ * @path:    where it is
+ * @entries: its files that count, in their order
+ * @count:   how many
+ */
+struct folder {
+	char path[PATH_MAX];
+	struct dirent **entries;
+	int count;
+};
+
+static int folder_open(struct folder *folder, const char *file,
+		       struct config_error *error)
+{
+	int length = snprintf(folder->path, sizeof(folder->path), "%s.d",
+			      file);
+
+	folder->entries = NULL;
+	folder->count = 0;
+	if (length < 0 || (size_t)length >= sizeof(folder->path))
+		return config_fail(error, "%.256s...: the name is too long",
+				   file);
+	folder->count = scandir(folder->path, &folder->entries, is_drop_in,
+				by_name);
+	if (folder->count >= 0)
+		return 0;
+	folder->count = 0;
+	if (errno == ENOENT)
+		return 0;
+	return config_fail(error, "%.256s: cannot read the drop-in folder: %s",
+			   folder->path, strerror(errno));
+}
+
+static void folder_close(struct folder *folder)
+{
+	for (int i = 0; i < folder->count; i++)
+		free(folder->entries[i]);
+	free(folder->entries);
+}
+
+static int folder_parse(const struct folder *folder, struct config *config,
+			struct config_error *error)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+
+	for (int i = 0; i < folder->count; i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder->path,
+			 folder->entries[i]->d_name);
+		if (parse_one(config, path, error))
+			return -1;
+	}
+	return 0;
+}
+
+static bool is_missing(const char *path)
+{
+	return access(path, F_OK) && errno == ENOENT;
+}
+
+static int parse_tree(struct config *config, const char *path, bool optional,
+		      struct config_error *error)
+{
+	struct folder folder;
+	int result = 0;
+
+	if (folder_open(&folder, path, error))
+		return -1;
+	if (!optional || !folder.count || !is_missing(path))
+		result = parse_one(config, path, error);
+	if (!result)
+		result = folder_parse(&folder, config, error);
+	folder_close(&folder);
+	return result;
+}
+
+int config_parse_file(struct config *config, const char *path,
+		      struct config_error *error)
+{
+	return parse_tree(config, path, false, error);
+}
+
+int config_parse_default(struct config *config, struct config_error *error)
+{
+	return parse_tree(config, CONFIG_DEFAULT_FILE, true, error);
 }

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "server.h"
 #include "show.h"
+#include "source.h"
 
 #define EXIT_USAGE 2
 
@@ -28,14 +29,14 @@ enum task {
  * struct command_line - what was asked for
  * @task:      what to do
  * @link:      TASK_SHOW_...: the link
- * @file:      --config, or NULL
+ * @source:    what the configuration is made of
  * @threshold: least important priority that is logged
  * @json:      --json
  */
 struct command_line {
 	enum task task;
 	const char *link;
-	const char *file;
+	struct config_source source;
 	int threshold;
 	bool json;
 };
@@ -44,10 +45,11 @@ static const char usage_text[] =
 "Usage: ivshmemd [OPTION]...\n"
 "Serve shared memory and doorbells to virtual machines and host programs.\n"
 "\n"
-"What to serve (default: the links in " CONFIG_DEFAULT_FILE "):\n"
+"What to serve (default: the links in " CONFIG_DEFAULT_FILE "\n"
+"and " CONFIG_DEFAULT_FILE ".d/*.conf):\n"
 "  -l, --link NAME[,KEY=VALUE]...\n"
 "                          serve this link; may be repeated\n"
-"  -c, --config FILE       serve the links in FILE\n"
+"  -c, --config FILE       serve the links in FILE and in FILE.d/*.conf\n"
 "      --handshake-timeout SECONDS\n"
 "                          drop a client that does not read its handshake\n"
 "                          (default: 10)\n"
@@ -128,22 +130,19 @@ static void refuse_option(const char *argument, int option)
 	exit(EXIT_USAGE);
 }
 
-static void take_option(struct command_line *command, struct config *config,
-			int option, char **argv)
+static void take_option(struct command_line *command, int option, char **argv)
 {
-	struct config_error error;
-	int result = 0;
+	struct config_source *source = &command->source;
 
 	switch (option) {
 	case 'l':
-		result = config_parse_link_option(config, optarg, &error);
+		source->links[source->link_count++] = optarg;
 		break;
 	case 'c':
-		command->file = optarg;
+		source->file = optarg;
 		break;
 	case OPTION_HANDSHAKE_TIMEOUT:
-		result = config_set_server(config, "handshake-timeout", optarg,
-					   &error);
+		source->handshake_timeout = optarg;
 		break;
 	case OPTION_CHECK:
 		set_task(command, TASK_CHECK);
@@ -172,21 +171,17 @@ static void take_option(struct command_line *command, struct config *config,
 	default:
 		refuse_option(argv[optind - 1], option);
 	}
-	if (result) {
-		log_error("%s", error.text);
-		exit(EXIT_USAGE);
-	}
 }
 
-static void parse_command_line(struct command_line *command,
-			       struct config *config, int argc, char **argv)
+static void parse_command_line(struct command_line *command, int argc,
+			       char **argv)
 {
 	int option;
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":l:c:vqhV", options,
 				     NULL)) != -1)
-		take_option(command, config, option, argv);
+		take_option(command, option, argv);
 	if (optind < argc) {
 		log_error("%s: not an option; links are given with --link",
 			  argv[optind]);
@@ -196,29 +191,6 @@ static void parse_command_line(struct command_line *command,
 		log_error("--json goes with --check");
 		exit(EXIT_USAGE);
 	}
-}
-
-/* A line with every message on the way; the command line wins over the file. */
-static int load(const struct command_line *command, struct config *config,
-		struct config_error *error)
-{
-	const char *file = command->file;
-	unsigned int timeout = config->handshake_timeout;
-	bool timeout_set = config->handshake_timeout_set;
-
-	if (!file && !config->link_count)
-		file = CONFIG_DEFAULT_FILE;
-	config->handshake_timeout_set = false;
-	if (file && config_parse_file(config, file, error))
-		return -1;
-	if (timeout_set)
-		config->handshake_timeout = timeout;
-	if (!config->link_count) {
-		snprintf(error->text, sizeof(error->text), "%.256s: defines no "
-			 "link; add a section [link NAME]", file);
-		return -1;
-	}
-	return config_check(config, error);
 }
 
 static int show_one(const struct command_line *command,
@@ -275,24 +247,38 @@ static int run(const struct command_line *command, const struct config *config)
 	return EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv)
+static int load_and_run(const struct command_line *command)
 {
-	struct command_line command = { .threshold = LOG_INFO };
 	struct config_error error;
 	struct config config;
 	int status;
 
-	log_open(LOG_INFO);
-	config_init(&config);
-	parse_command_line(&command, &config, argc, argv);
-	log_open(command.threshold);
-	if (load(&command, &config, &error)) {
+	if (config_load(&command->source, &config, &error)) {
 		log_error("%s", error.text);
-		status = EXIT_USAGE;
-	} else {
-		status = run(&command, &config);
+		return EXIT_USAGE;
 	}
+	status = run(command, &config);
 	config_free(&config);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line command = { .threshold = LOG_INFO };
+	int status;
+
+	log_open(LOG_INFO);
+	/* More than there can be arguments of --link. */
+	command.source.links = calloc((size_t)argc + 1,
+				      sizeof(*command.source.links));
+	if (!command.source.links) {
+		log_error("out of memory");
+		return EXIT_FAILURE;
+	}
+	parse_command_line(&command, argc, argv);
+	log_open(command.threshold);
+	status = load_and_run(&command);
+	free(command.source.links);
 	if (fflush(stdout) && status == EXIT_SUCCESS) {
 		log_error("standard output: cannot write");
 		status = EXIT_FAILURE;

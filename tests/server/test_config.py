@@ -161,6 +161,96 @@ def test_malformed_line(configure, text, line, expected):
         assert expected in reason
 
 
+@pytest.fixture
+def drop_in(directory):
+    """Write a file of the drop-in folder."""
+    def write(name: str, text: str):
+        path = directory / 'test.conf.d' / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+    return write
+
+
+def test_drop_ins_add_up(configure, drop_in):
+    """After the file, those of its folder by their names; no others."""
+    path = configure('[link main]\n')
+    drop_in('20-second.conf', '[link second]\n')
+    drop_in('10-first.conf', '[server]\nhandshake-timeout = 4\n'
+                             '[link first]\nsize = 64K\n')
+    drop_in('B.conf', '[link upper]\n')
+    drop_in('a.conf', '[link lower]\n')
+    drop_in('README', 'not a configuration')
+    drop_in('30-old.conf~', 'what an editor left')
+    drop_in('.hidden.conf', 'nor this')
+    result = run('--config', path, '--check', '--json')
+    assert result.returncode == 0, result.stderr
+    understood = json.loads(result.stdout)
+    assert [link['name'] for link in understood['links']] == [
+        'main', 'first', 'second', 'upper', 'lower']
+    assert understood['handshake_timeout'] == 4
+    assert understood['links'][1]['size'] == 65536
+
+
+def test_links_in_drop_ins_only(configure, drop_in):
+    """The file itself may be empty, but not missing if it is named."""
+    path = configure('# See the folder.\n')
+    drop_in('lab.conf', '[link lab]\n')
+    assert links('--config', path) == [DEFAULTS]
+    path.unlink()
+    assert f'{path}: cannot open the configuration: No such file' in \
+        refused('--config', path, status=2)
+
+
+@pytest.mark.parametrize('text, line, expected', [
+    ('[link lab]\nnonsense\n', 2, 'expected KEY = VALUE'),
+    ('[server]\nsize=4M\n', 2, 'unknown key "size"; the server has:'),
+    ('size=4M\n', 1, '"size" is in no section'),
+    ('[server]\nhandshake-timeout=7\n', 2, 'handshake-timeout is set twice'),
+    ('\n[link main]\n', 2, 'link main is already defined by {main}:3; give'),
+    ('[link b]\nsocket=/x\n', 1,
+     'socket=/x is already that of link main, defined by {main}:3; give'),
+    ('[link b]\nmemory=file:/m\n', 1,
+     'memory=file:/m is already that of link main, defined by {main}:3; give'),
+])
+def test_mistake_in_a_drop_in(configure, drop_in, text, line, expected):
+    """Its name and the line are said, and for what is there twice both."""
+    path = configure('[server]\nhandshake-timeout=3\n'
+                     '[link main]\nsocket=/x\nmemory=file:/m\n')
+    drop_in('10-good.conf', '[link good]\n')
+    wrong = drop_in('20-wrong.conf', text)
+    reason = refused('--config', path, '--check', status=2)
+    assert reason.startswith(f'ivshmemd: {wrong}:{line}: ')
+    assert expected.format(main=path) in reason
+
+
+def test_drop_in_folder_that_cannot_be_read(configure, directory):
+    """What is there and cannot be used is not passed over."""
+    path = configure('[link lab]\n')
+    (directory / 'test.conf.d').write_text('')
+    assert f'{path}.d: cannot read the drop-in folder: Not a directory' in \
+        refused('--config', path, status=2)
+    (directory / 'test.conf.d').unlink()
+    (directory / 'test.conf.d/x.conf').mkdir(parents=True)
+    assert f'{path}.d/x.conf: cannot read: Is a directory' in \
+        refused('--config', path, status=2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can mount')
+def test_default_file_and_folder():
+    """The folder in /etc counts, also without the file beside it."""
+    script = f"""mount -t tmpfs none /etc
+        mkdir -p /etc/ivshmem/ivshmemd.conf.d
+        echo '[link dropped]' >/etc/ivshmem/ivshmemd.conf.d/a.conf
+        {program()} --check
+        echo '[link main]' >/etc/ivshmem/ivshmemd.conf
+        {program()} --check"""
+    result = subprocess.run(['unshare', '--mount', 'sh', '-euc', script],
+                            text=True, capture_output=True, check=True)
+    assert [line.split(':')[0] for line in result.stdout.splitlines()] == [
+        'link dropped', 'link main', 'link dropped']
+
+
 def test_first_mistake_is_reported(configure):
     """One at a time, from the top."""
     path = configure('[link a]\nbad\n[link b]\nsize=3\nworse\n')

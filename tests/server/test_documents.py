@@ -131,12 +131,14 @@ def test_completion_of_keys(directory):
     ('ivshmemd -l lab,layout=', {'auto', 'none', 'raw', 'net', 'blk'}),
     ('ivshmemd -l lab,layout=auto,layout-force=', {'yes', 'no'}),
     ('ivshmemd --handshake-timeout ', set()),
-    ('ivshmemd --config test.conf --show-qemu ', {'one', 'two'}),
-    ('ivshmemd -c test.conf --show-libvirt t', {'two'}),
-    ('ivshmemd --config te', {'test.conf'}),
+    ('ivshmemd --config test.conf --show-qemu ', {'one', 'two', 'three'}),
+    ('ivshmemd -c test.conf --show-libvirt tw', {'two'}),
+    ('ivshmemd --config test.c', {'test.conf', 'test.conf.d'}),
 ])
 def test_completion_of_values(directory, line, expected):
     """Values where they are known, the links of the configuration."""
     (directory / 'test.conf').write_text('[server]\n[link one]\n'
                                          'size = 4K\n[link two]\n')
+    (directory / 'test.conf.d').mkdir()
+    (directory / 'test.conf.d/more.conf').write_text('[link three]\n')
     assert complete(line, directory) == expected
