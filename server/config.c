@@ -32,7 +32,7 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < config->link_count; i++) {
 		struct link_config *link = &config->links[i];
 
-		free(link->socket);
+		free(link->socket.path);
 		free(link->file);
 		free(link->layout);
 		free(link->allowed);
@@ -72,17 +72,18 @@ static int link_init(struct link_config *link, const char *name,
 	link->size = DEFAULT_SIZE;
 	link->peers = DEFAULT_PEERS;
 	link->vectors = DEFAULT_VECTORS;
-	link->mode = DEFAULT_MODE;
-	link->user = (uid_t)-1;
-	link->group = (gid_t)-1;
+	link->socket.key = "socket";
+	link->socket.mode = DEFAULT_MODE;
+	link->socket.user = (uid_t)-1;
+	link->socket.group = (gid_t)-1;
 	link->origin = strdup(origin);
-	if (asprintf(&link->socket, CONFIG_SOCKET_DIRECTORY "/%s.sock",
+	if (asprintf(&link->socket.path, CONFIG_SOCKET_DIRECTORY "/%s.sock",
 		     name) < 0)
-		link->socket = NULL;
-	if (link->origin && link->socket)
+		link->socket.path = NULL;
+	if (link->origin && link->socket.path)
 		return 0;
 	free(link->origin);
-	free(link->socket);
+	free(link->socket.path);
 	return -1;
 }
 
@@ -224,21 +225,29 @@ static int check_layout(const struct link_config *link,
 	return format_plan(link, &superblock, &region, error);
 }
 
-static int check_link(const struct link_config *link,
-		      struct config_error *error)
+static int check_socket(const struct socket_config *socket,
+			struct config_error *error)
 {
 	struct sockaddr_un address;
 
+	if (strlen(socket->path) < sizeof(address.sun_path))
+		return 0;
+	return config_fail(error, "%s=%s: longer than the %zu characters that "
+			   "a socket's path can have; use a shorter one",
+			   socket->key, socket->path,
+			   sizeof(address.sun_path) - 1);
+}
+
+static int check_link(const struct link_config *link,
+		      struct config_error *error)
+{
 	if (link->peers * link->vectors > LINK_MAX_EVENTFDS)
 		return config_fail(error, "peers=%u times vectors=%u is more "
 				   "than %d doorbells; lower one of them",
 				   link->peers, link->vectors,
 				   LINK_MAX_EVENTFDS);
-	if (strlen(link->socket) >= sizeof(address.sun_path))
-		return config_fail(error, "socket=%s: longer than the %zu "
-				   "characters that a socket's path can have; "
-				   "use a shorter one", link->socket,
-				   sizeof(address.sun_path) - 1);
+	if (check_socket(&link->socket, error))
+		return -1;
 	if (link->layout_force && !link->layout)
 		return config_fail(error, "layout-force=yes without layout=; "
 				   "set layout=, or remove it");
@@ -250,10 +259,11 @@ static int check_pair(const struct link_config *link,
 		      const struct link_config *other,
 		      struct config_error *error)
 {
-	if (!strcmp(link->socket, other->socket))
+	if (!strcmp(link->socket.path, other->socket.path))
 		return config_fail(error, "socket=%s is already that of link "
 				   "%s, defined by %s; give each link its own",
-				   link->socket, other->name, other->origin);
+				   link->socket.path, other->name,
+				   other->origin);
 	if (link->file && other->file && !strcmp(link->file, other->file))
 		return config_fail(error, "memory=file:%s is already that of "
 				   "link %s, defined by %s; give each link its "

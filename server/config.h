@@ -39,9 +39,25 @@ struct allowed_id {
 };
 
 /**
+ * struct socket_config - a listening socket
+ * @key:   what names it in the configuration, for messages
+ * @path:  its absolute path
+ * @mode:  permission bits
+ * @user:  owner, -1 for the server's own
+ * @group: group, -1 for the server's own
+ */
+struct socket_config {
+	const char *key;
+	char *path;
+	mode_t mode;
+	uid_t user;
+	gid_t group;
+};
+
+/**
  * struct link_config - one link
  * @name:      its name: file name, systemd descriptor name, part of QEMU's ids
- * @socket:    absolute path of the socket
+ * @socket:    where clients connect
  * @size:      bytes of shared memory, a power of two
  * @peers:     slots
  * @vectors:   eventfds per slot
@@ -50,9 +66,6 @@ struct allowed_id {
  * @file:      MEMORY_FILE: absolute path of the file
  * @layout:    how new memory is formatted; NULL for not at all
  * @layout_force: so is a file that holds something else
- * @mode:      permission bits of the socket
- * @user:      owner of the socket, -1 for the server's own
- * @group:     group of the socket, -1 for the server's own
  * @allowed:   who may join; nobody listed means whoever can open the socket
  * @allowed_count: entries of @allowed
  * @origin:    where it was defined, for messages: "FILE:LINE" or "--link NAME"
@@ -60,7 +73,7 @@ struct allowed_id {
  */
 struct link_config {
 	char name[LINK_NAME_LENGTH + 1];
-	char *socket;
+	struct socket_config socket;
 	uint64_t size;
 	unsigned int peers;
 	unsigned int vectors;
@@ -69,9 +82,6 @@ struct link_config {
 	char *file;
 	char *layout;
 	bool layout_force;
-	mode_t mode;
-	uid_t user;
-	gid_t group;
 	struct allowed_id *allowed;
 	size_t allowed_count;
 	char *origin;

@@ -148,7 +148,7 @@ static int set_path(char **path, const char *key, const char *value,
 static int set_socket(struct link_config *link, const char *value,
 		      struct config_error *error)
 {
-	return set_path(&link->socket, "socket", value, value, error);
+	return set_path(&link->socket.path, "socket", value, value, error);
 }
 
 static int set_huge_page(struct link_config *link, const char *value,
@@ -205,7 +205,7 @@ static int set_mode(struct link_config *link, const char *value,
 		return config_fail(error, "mode=%s: expected an octal mode "
 				   "with which somebody may write, such as "
 				   "0660", value);
-	link->mode = (mode_t)mode;
+	link->socket.mode = (mode_t)mode;
 	return 0;
 }
 
@@ -242,7 +242,7 @@ static int find_group(const char *name, uint32_t *id)
 static int set_user(struct link_config *link, const char *value,
 		    struct config_error *error)
 {
-	if (find_user(value, &link->user))
+	if (find_user(value, &link->socket.user))
 		return config_fail(error, "user=%s: there is no such user; "
 				   "expected a name or a number", value);
 	return 0;
@@ -251,7 +251,7 @@ static int set_user(struct link_config *link, const char *value,
 static int set_group(struct link_config *link, const char *value,
 		     struct config_error *error)
 {
-	if (find_group(value, &link->group))
+	if (find_group(value, &link->socket.group))
 		return config_fail(error, "group=%s: there is no such group; "
 				   "expected a name or a number (groupadd "
 				   "--system makes one)", value);

@@ -133,7 +133,7 @@ int link_open(struct link *link, struct server *server,
 	if (fd >= 0)
 		result = listener_adopt(&link->listener, config, fd);
 	else
-		result = listener_open(&link->listener, config);
+		result = listener_open(&link->listener, &config->socket);
 	if (result)
 		return -1;
 	if (open_memory(link) || open_eventfds(link)) {

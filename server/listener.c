@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The listening socket of a link: its file, its lock, its permissions.
+ * A listening socket: its file, its lock, its permissions.
  */
 #include "listener.h"
 
@@ -17,20 +17,20 @@
 
 #include "log.h"
 
-static int refuse(const char *path, int error)
+static int refuse(const struct listener *listener, const char *path, int error)
 {
 	switch (error) {
 	case ENOENT:
 	case ENOTDIR:
 		log_error("%s: its directory does not exist; create it, or "
-			  "name another with socket=", path);
+			  "name another with %s=", path, listener->key);
 		break;
 	case EACCES:
 	case EPERM:
 	case EROFS:
 		log_error("%s: cannot write to its directory: %s; allow user "
-			  "%u to, or name another with socket=", path,
-			  strerror(error), geteuid());
+			  "%u to, or name another with %s=", path,
+			  strerror(error), geteuid(), listener->key);
 		break;
 	default:
 		log_error("%s: %s", path, strerror(error));
@@ -38,15 +38,16 @@ static int refuse(const char *path, int error)
 	return -1;
 }
 
-static int refuse_second(const char *path, int lock)
+static int refuse_second(const struct listener *listener)
 {
 	char holder[16] = "";
 
-	if (pread(lock, holder, sizeof(holder) - 1, 0) <= 0)
+	if (pread(listener->lock, holder, sizeof(holder) - 1, 0) <= 0)
 		strcpy(holder, "unknown");
 	holder[strcspn(holder, "\n")] = '\0';
 	log_error("%s: another ivshmemd serves it (pid %s); stop that one, or "
-		  "name another with socket=", path, holder);
+		  "name another with %s=", listener->path, holder,
+		  listener->key);
 	return -1;
 }
 
@@ -59,10 +60,11 @@ static bool is_file_at(int fd, const char *path)
 	       opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-static int write_holder(int lock, const char *path)
+static int write_holder(const struct listener *listener, const char *path)
 {
-	if (ftruncate(lock, 0) || dprintf(lock, "%d\n", getpid()) < 0)
-		return refuse(path, errno);
+	if (ftruncate(listener->lock, 0) ||
+	    dprintf(listener->lock, "%d\n", getpid()) < 0)
+		return refuse(listener, path, errno);
 	return 0;
 }
 
@@ -76,12 +78,12 @@ static int take_lock(struct listener *listener, const char *lock_path)
 		listener->lock = open(lock_path, O_RDWR | O_CREAT | O_NOFOLLOW |
 				      O_NONBLOCK | O_CLOEXEC, 0600);
 		if (listener->lock < 0)
-			return refuse(lock_path, errno);
+			return refuse(listener, lock_path, errno);
 		if (flock(listener->lock, LOCK_EX | LOCK_NB))
-			return refuse_second(listener->path, listener->lock);
+			return refuse_second(listener);
 		/* Its last holder may have removed it in between. */
 		if (is_file_at(listener->lock, lock_path))
-			return write_holder(listener->lock, lock_path);
+			return write_holder(listener, lock_path);
 		close(listener->lock);
 	}
 }
@@ -99,7 +101,7 @@ static int lock(struct listener *listener)
 
 	lock_path_of(listener, &path);
 	if (!path)
-		return refuse(listener->path, ENOMEM);
+		return refuse(listener, listener->path, ENOMEM);
 	result = take_lock(listener, path);
 	free(path);
 	return result;
@@ -133,40 +135,42 @@ static int probe(const char *path)
 }
 
 /* A socket that was left behind goes, everything else stays. */
-static int clear_path(const char *path)
+static int clear_path(const struct listener *listener)
 {
+	const char *path = listener->path;
 	struct stat st;
 	int error;
 
 	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : refuse(path, errno);
+		return errno == ENOENT ? 0 : refuse(listener, path, errno);
 	if (!S_ISSOCK(st.st_mode)) {
 		log_error("%s: is there and not a socket; remove it, or name "
-			  "another with socket=", path);
+			  "another with %s=", path, listener->key);
 		return -1;
 	}
 	error = probe(path);
 	if (error) {
 		log_error("%s: another program may be listening on it: %s; "
 			  "stop that one or remove the socket, or name "
-			  "another with socket=", path, strerror(error));
+			  "another with %s=", path, strerror(error),
+			  listener->key);
 		return -1;
 	}
 	if (unlink(path))
-		return refuse(path, errno);
+		return refuse(listener, path, errno);
 	return 0;
 }
 
 static int give_away(const struct listener *listener,
-		     const struct link_config *config)
+		     const struct socket_config *config)
 {
 	if (config->user == (uid_t)-1 && config->group == (gid_t)-1)
 		return 0;
 	if (lchown(listener->path, config->user, config->group)) {
-		log_error("%s: cannot give it to the user and group of the "
-			  "link: %s; run as root or as a member of that group "
-			  "(SupplementaryGroups= in the unit)", listener->path,
-			  strerror(errno));
+		log_error("%s: cannot give it to the user and group that are "
+			  "set for it: %s; run as root or as a member of that "
+			  "group (SupplementaryGroups= in the unit)",
+			  listener->path, strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -177,7 +181,7 @@ static int give_away(const struct listener *listener,
  * before listener_listen() anyway, so that changing its owner is not a race either.
  */
 static int bind_socket(struct listener *listener,
-		       const struct link_config *config)
+		       const struct socket_config *config)
 {
 	struct sockaddr_un address;
 	mode_t mask;
@@ -189,31 +193,34 @@ static int bind_socket(struct listener *listener,
 		      sizeof(address));
 	umask(mask);
 	if (result)
-		return refuse(listener->path, errno);
+		return refuse(listener, listener->path, errno);
 	if (lstat(listener->path, &listener->identity))
-		return refuse(listener->path, errno);
+		return refuse(listener, listener->path, errno);
 	return give_away(listener, config);
 }
 
-static int listener_init(struct listener *listener, const char *path, int fd)
+static int listener_init(struct listener *listener, const char *key,
+			 const char *path, int fd)
 {
 	memset(listener, 0, sizeof(*listener));
+	listener->key = key;
 	listener->lock = -1;
 	listener->fd = fd;
 	listener->path = strdup(path);
 	return listener->path ? 0 : -1;
 }
 
-int listener_open(struct listener *listener, const struct link_config *config)
+int listener_open(struct listener *listener, const struct socket_config *config)
 {
-	if (listener_init(listener, config->socket, -1) || lock(listener))
+	if (listener_init(listener, config->key, config->path, -1) ||
+	    lock(listener))
 		goto err_close;
-	if (clear_path(listener->path))
+	if (clear_path(listener))
 		goto err_unlock;
 	listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
 			      SOCK_NONBLOCK, 0);
 	if (listener->fd < 0) {
-		refuse(listener->path, errno);
+		refuse(listener, listener->path, errno);
 		goto err_unlock;
 	}
 	if (bind_socket(listener, config))
@@ -231,7 +238,7 @@ int listener_listen(struct listener *listener)
 {
 	/* Again on a socket of systemd's, which sets the backlog only. */
 	if (listen(listener->fd, SOMAXCONN))
-		return refuse(listener->path, errno);
+		return refuse(listener, listener->path, errno);
 	return 0;
 }
 
@@ -250,15 +257,15 @@ int listener_adopt(struct listener *listener, const struct link_config *config,
 	}
 	if (getsockname(fd, (struct sockaddr *)&address, &length) ||
 	    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) ||
-	    listener_init(listener, address.sun_path, fd)) {
+	    listener_init(listener, config->socket.key, address.sun_path, fd)) {
 		log_error("link %s: %s", config->name, strerror(errno));
 		return -1;
 	}
-	if (strcmp(listener->path, config->socket))
+	if (strcmp(listener->path, config->socket.path))
 		log_warning("link %s: the service manager listens on %s, but "
 			    "socket=%s; make them agree, --show-qemu and "
 			    "--show-libvirt print the latter", config->name,
-			    listener->path, config->socket);
+			    listener->path, config->socket.path);
 	return 0;
 }
 

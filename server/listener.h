@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The listening socket of a link: its file, its lock, its permissions.
+ * A listening socket: its file, its lock, its permissions.
  */
 #ifndef IVSHMEMD_LISTENER_H
 #define IVSHMEMD_LISTENER_H
@@ -13,25 +13,28 @@
  * struct listener - a listening socket
  * @fd:        the socket
  * @lock:      the lock file beside it, -1 if systemd holds the socket
+ * @key:       what names it in the configuration, for messages
  * @path:      where it is
  * @identity:  of the socket file, so that only our own is removed
  */
 struct listener {
 	int fd;
 	int lock;
+	const char *key;
 	char *path;
 	struct stat identity;
 };
 
 /**
- * listener_open() - make the socket of a link
+ * listener_open() - make a socket
  *
  * A stale socket is replaced; anything else that is in the way is not.
  * Connecting is refused until listener_listen().
  *
  * Return: 0; -1 after logging why.
  */
-int listener_open(struct listener *listener, const struct link_config *config);
+int listener_open(struct listener *listener,
+		  const struct socket_config *config);
 
 /**
  * listener_adopt() - take over a listening socket that systemd passed

@@ -32,8 +32,8 @@ static bool needs_quotes(const char *text)
 /* The same for a shell: quotes only where the path has odd characters. */
 static void print_chardev(const struct link_config *link)
 {
-	bool quotes = needs_quotes(link->socket);
-	const char *text = link->socket;
+	bool quotes = needs_quotes(link->socket.path);
+	const char *text = link->socket.path;
 
 	printf("-chardev %ssocket,id=ivshmem-%s,path=", quotes ? "'" : "",
 	       link->name);
@@ -84,7 +84,7 @@ void show_libvirt(const struct link_config *link)
 	printf("<shmem name='ivshmem-%s'>\n"
 	       "  <model type='ivshmem-doorbell'/>\n"
 	       "  <server path='", link->name);
-	print_xml_value(link->socket);
+	print_xml_value(link->socket.path);
 	printf("'/>\n"
 	       "  <msi vectors='%u' ioeventfd='on'/>\n"
 	       "</shmem>\n", link->vectors);
@@ -146,7 +146,7 @@ void show_links(const struct config *config)
 		const struct link_config *link = &config->links[i];
 
 		printf("link %s: %s, size %s, peers %u, vectors %u, %s\n",
-		       link->name, link->socket,
+		       link->name, link->socket.path,
 		       config_format_size(link->size, size), link->peers,
 		       link->vectors, show_memory(link, memory));
 		print_sections(link);
@@ -201,11 +201,12 @@ static void print_json_link(const struct link_config *link)
 	printf("{\"name\": ");
 	print_json_string(link->name);
 	printf(", \"socket\": ");
-	print_json_string(link->socket);
+	print_json_string(link->socket.path);
 	printf(", \"size\": %" PRIu64 ", \"peers\": %u, \"vectors\": %u, "
 	       "\"memory\": ", link->size, link->peers, link->vectors);
 	print_json_string(show_memory(link, memory));
-	printf(", \"mode\": \"%04o\", \"layout\": ", link->mode);
+	printf(", \"mode\": \"%04o\", \"layout\": ",
+	       link->socket.mode);
 	print_json_layout(link);
 	putchar('}');
 }

@@ -141,7 +141,7 @@ def test_foreign_group(directory):
     """Not everybody may do so; then nothing is left behind."""
     reason = refused('--link', f'lab,socket={directory}/lab.sock,group=root',
                      status=1, **unprivileged())
-    assert 'cannot give it to the user and group of the link' in reason
+    assert 'cannot give it to the user and group that are set for it' in reason
     assert not list(directory.iterdir())
 
 
