@@ -38,7 +38,7 @@
 
 static uint64_t handshake_timeout(const struct client *client)
 {
-	return client->link->server->config->handshake_timeout * 1000ULL;
+	return client->link->server->config.handshake_timeout * 1000ULL;
 }
 
 static unsigned int handshake_length(const struct client *client)
@@ -353,9 +353,9 @@ void client_accept(struct link *link, int fd)
 {
 	int slot = link_free_slot(link);
 
-	if (link->server->stopping)
+	if (link->stop_by)
 		client_turn_away(link, fd, PROTOCOL_REFUSE_SHUTDOWN,
-				 "the server is stopping");
+				 "the link is served no more");
 	else if (!permission_granted(link->config, fd))
 		client_turn_away(link, fd, PROTOCOL_REFUSE_PERMISSION,
 				 "allow= does not list it");

@@ -27,19 +27,64 @@ void config_init(struct config *config)
 	config->handshake_timeout = DEFAULT_HANDSHAKE_TIMEOUT;
 }
 
+static void link_clear(struct link_config *link)
+{
+	free(link->socket.path);
+	free(link->file);
+	free(link->layout);
+	free(link->allowed);
+	free(link->origin);
+}
+
 void config_free(struct config *config)
 {
-	for (size_t i = 0; i < config->link_count; i++) {
-		struct link_config *link = &config->links[i];
-
-		free(link->socket.path);
-		free(link->file);
-		free(link->layout);
-		free(link->allowed);
-		free(link->origin);
-	}
+	for (size_t i = 0; i < config->link_count; i++)
+		link_clear(&config->links[i]);
 	free(config->links);
 	config_init(config);
+}
+
+static bool copy_text(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return *to || !from;
+}
+
+static bool copy_allowed(struct link_config *to, const struct link_config *from)
+{
+	size_t size = from->allowed_count * sizeof(*from->allowed);
+
+	to->allowed = size ? malloc(size) : NULL;
+	if (to->allowed)
+		memcpy(to->allowed, from->allowed, size);
+	return to->allowed || !size;
+}
+
+struct link_config *link_config_copy(const struct link_config *link)
+{
+	struct link_config *copy = malloc(sizeof(*copy));
+	bool complete;
+
+	if (!copy)
+		return NULL;
+	*copy = *link;
+	/* All of them, so that no pointer is left that is not the copy's own. */
+	complete = copy_text(&copy->socket.path, link->socket.path);
+	complete = copy_text(&copy->file, link->file) && complete;
+	complete = copy_text(&copy->layout, link->layout) && complete;
+	complete = copy_text(&copy->origin, link->origin) && complete;
+	complete = copy_allowed(copy, link) && complete;
+	if (complete)
+		return copy;
+	link_config_free(copy);
+	return NULL;
+}
+
+void link_config_free(struct link_config *link)
+{
+	if (link)
+		link_clear(link);
+	free(link);
 }
 
 struct link_config *config_find(const struct config *config, const char *name)
@@ -85,6 +130,13 @@ static int link_init(struct link_config *link, const char *name,
 	free(link->origin);
 	free(link->socket.path);
 	return -1;
+}
+
+void link_config_replace(struct link_config *link, struct link_config *copy)
+{
+	link_clear(link);
+	*link = *copy;
+	free(copy);
 }
 
 struct link_config *config_add_link(struct config *config, const char *name,
@@ -255,9 +307,9 @@ static int check_link(const struct link_config *link,
 	       -1 : 0;
 }
 
-static int check_pair(const struct link_config *link,
-		      const struct link_config *other,
-		      struct config_error *error)
+static int compare_pair(const struct link_config *link,
+			const struct link_config *other,
+			struct config_error *error)
 {
 	if (!strcmp(link->socket.path, other->socket.path))
 		return config_fail(error, "socket=%s is already that of link "
@@ -270,6 +322,14 @@ static int check_pair(const struct link_config *link,
 				   "own", link->file, other->name,
 				   other->origin);
 	return 0;
+}
+
+int config_check_pair(const struct link_config *link,
+		      const struct link_config *other,
+		      struct config_error *error)
+{
+	return compare_pair(link, other, error) ?
+	       config_blame(error, link->origin) : 0;
 }
 
 /* A sparse memory object of any size can be made, but not be used. */
@@ -308,8 +368,8 @@ int config_check(const struct config *config, struct config_error *error)
 		if (check_link(link, error))
 			return config_blame(error, link->origin);
 		for (size_t j = 0; j < i; j++) {
-			if (check_pair(link, &config->links[j], error))
-				return config_blame(error, link->origin);
+			if (config_check_pair(link, &config->links[j], error))
+				return -1;
 		}
 	}
 	return check_total(config, error);

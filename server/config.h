@@ -110,6 +110,18 @@ void config_init(struct config *config);
 void config_free(struct config *config);
 
 /**
+ * link_config_copy() - a copy that lives as long as its user wants
+ * Return: the copy, for link_config_free(); NULL if there is no memory.
+ */
+struct link_config *link_config_copy(const struct link_config *link);
+
+/** link_config_free() - release a copy; NULL is fine. */
+void link_config_free(struct link_config *link);
+
+/** link_config_replace() - put a copy, which is released, in place of @link. */
+void link_config_replace(struct link_config *link, struct link_config *copy);
+
+/**
  * config_add_link() - define a link with the default settings
  * @origin: where, for messages
  *
@@ -165,6 +177,14 @@ int config_parse_default(struct config *config, struct config_error *error);
  * one file, more memory than the machine has.
  */
 int config_check(const struct config *config, struct config_error *error);
+
+/**
+ * config_check_pair() - check that two links share neither socket nor file
+ * Return: 0, or -1 with @error filled in, which names both and blames @link.
+ */
+int config_check_pair(const struct link_config *link,
+		      const struct link_config *other,
+		      struct config_error *error);
 
 /** config_find() - the link of that name, or NULL. */
 struct link_config *config_find(const struct config *config, const char *name);

@@ -28,6 +28,8 @@
 #define ACCEPT_AT_ONCE		16
 /* Until accepting is tried again after a shortage, milliseconds. */
 #define SHORTAGE_PAUSE		100
+/* For handshakes that are under way when a link is stopped. */
+#define STOP_PATIENCE		2000
 
 static unsigned int eventfd_count(const struct link *link)
 {
@@ -57,12 +59,19 @@ static int open_eventfds(struct link *link)
 	return 0;
 }
 
-static void link_init(struct link *link, struct server *server,
-		      const struct link_config *config)
+static struct link *link_new(struct server *server,
+			     const struct link_config *config)
 {
-	memset(link, 0, sizeof(*link));
+	struct link *link = calloc(1, sizeof(*link));
+
+	if (link)
+		link->config = link_config_copy(config);
+	if (!link || !link->config) {
+		log_error("link %s: out of memory", config->name);
+		free(link);
+		return NULL;
+	}
 	link->server = server;
-	link->config = config;
 	link->memory = -1;
 	link->watch.fd = -1;
 	link->listener.fd = -1;
@@ -71,6 +80,7 @@ static void link_init(struct link *link, struct server *server,
 	/* Everybody may come, be noted and leave at once. */
 	log_limit_init(&link->limit, link->about, 16 + 4 * config->peers,
 		       server->now);
+	return link;
 }
 
 /* A warning too, for a region that peers have spoiled. */
@@ -123,25 +133,24 @@ static int open_memory(struct link *link)
 	return open_directory(link);
 }
 
-int link_open(struct link *link, struct server *server,
-	      const struct link_config *config, int fd)
+struct link *link_open(struct server *server, const struct link_config *config,
+		       int fd)
 {
+	struct link *link = link_new(server, config);
 	int result;
 
-	link_init(link, server, config);
+	if (!link)
+		return NULL;
 	/* The lock first: a second server must not take memory, too. */
 	if (fd >= 0)
 		result = listener_adopt(&link->listener, config, fd);
 	else
 		result = listener_open(&link->listener, &config->socket);
-	if (result)
-		return -1;
-	if (open_memory(link) || open_eventfds(link)) {
-		listener_stop(&link->listener);
-		link_close(link);
-		return -1;
-	}
-	return 0;
+	if (!result && !open_memory(link) && !open_eventfds(link))
+		return link;
+	listener_stop(&link->listener);
+	link_close(link);
+	return NULL;
 }
 
 void link_close(struct link *link)
@@ -156,7 +165,42 @@ void link_close(struct link *link)
 	if (link->memory >= 0)
 		close(link->memory);
 	listener_close(&link->listener);
-	memset(link, 0, sizeof(*link));
+	link_config_free(link->config);
+	free(link);
+}
+
+static bool same_permissions(const struct socket_config *one,
+			     const struct socket_config *other)
+{
+	return one->mode == other->mode && one->user == other->user &&
+	       one->group == other->group;
+}
+
+static void keep_permissions(struct socket_config *wanted,
+			     const struct socket_config *present)
+{
+	wanted->mode = present->mode;
+	wanted->user = present->user;
+	wanted->group = present->group;
+}
+
+void link_change(struct link *link, struct link_config *config)
+{
+	struct socket_config *present = &link->config->socket;
+	struct socket_config *wanted = &config->socket;
+
+	if (same_permissions(present, wanted)) {
+		/* Nothing to do. */
+	} else if (link->listener.lock < 0) {
+		log_warning("link %s: mode, user and group of its socket are "
+			    "those of the socket unit", config->name);
+	} else if (listener_set_permissions(&link->listener, wanted)) {
+		log_error("link %s: mode, user and group of its socket stay "
+			  "as they are", config->name);
+		keep_permissions(wanted, present);
+	}
+	link_config_free(link->config);
+	link->config = config;
 }
 
 int link_free_slot(const struct link *link)
@@ -338,6 +382,7 @@ void link_stop(struct link *link)
 	bool ours = link->listener.lock >= 0;
 	struct client *client;
 
+	link->stop_by = link->server->now + STOP_PATIENCE;
 	/* Who is let go now has not gone: machines go on without a server. */
 	directory_end(&link->directory);
 	listener_stop(&link->listener);
@@ -355,12 +400,29 @@ void link_stop(struct link *link)
 	}
 }
 
+static bool anybody_in_handshake(const struct link *link)
+{
+	const struct client *client = link->clients;
+
+	while (client && client->state != CLIENT_HANDSHAKE)
+		client = client->next;
+	return client;
+}
+
+bool link_has_ended(const struct link *link)
+{
+	return link->stop_by && (link->server->now >= link->stop_by ||
+				 !anybody_in_handshake(link));
+}
+
 uint64_t link_next_timeout(const struct link *link)
 {
 	uint64_t next = log_limit_due(&link->limit);
 
 	if (link->resume && link->resume < next)
 		next = link->resume;
+	if (link->stop_by && link->stop_by < next)
+		next = link->stop_by;
 	for (struct client *client = link->clients; client;
 	     client = client->next) {
 		uint64_t timeout = client_next_timeout(client);

@@ -6,6 +6,8 @@
 #ifndef IVSHMEMD_LINK_H
 #define IVSHMEMD_LINK_H
 
+#include <stdbool.h>
+
 #include "config.h"
 #include "directory.h"
 #include "listener.h"
@@ -19,7 +21,8 @@ struct server;
  * struct link - a link that is served
  * @watch:    of the listening socket
  * @server:   the server
- * @config:   its settings
+ * @next:     the next link of the same list
+ * @config:   its settings, a copy of its own
  * @listener: its socket
  * @memory:   descriptor of the shared memory
  * @directory: what the server says in it
@@ -29,13 +32,15 @@ struct server;
  * @refused:  how many of them were
  * @joined:   clients that have a slot
  * @resume:   when to accept again after a shortage; 0 if accepting
+ * @stop_by:  when it ends at the latest, once it is stopped; 0 before
  * @about:    "link NAME", for the log
  * @limit:    bounds what clients can write to the log
  */
 struct link {
 	struct watch watch;
 	struct server *server;
-	const struct link_config *config;
+	struct link *next;
+	struct link_config *config;
 	struct listener listener;
 	int memory;
 	struct directory directory;
@@ -45,21 +50,28 @@ struct link {
 	unsigned int refused;
 	unsigned int joined;
 	uint64_t resume;
+	uint64_t stop_by;
 	char about[LINK_NAME_LENGTH + 8];
 	struct log_limit limit;
 };
 
 /**
- * link_open() - make memory and eventfds
+ * link_open() - make a link, with memory and eventfds
  * @fd: listening socket from the service manager, or -1 to make one
  *
- * Return: 0; -1 after logging why.
+ * Return: the link; NULL after logging why.
  */
-int link_open(struct link *link, struct server *server,
-	      const struct link_config *config, int fd);
+struct link *link_open(struct server *server, const struct link_config *config,
+		       int fd);
 
-/** link_close() - drop all clients and release everything. */
+/** link_close() - drop all clients and release everything, also the link. */
 void link_close(struct link *link);
+
+/**
+ * link_change() - go on with other settings, without touching clients
+ * @config: becomes the link's; it differs in what can change only
+ */
+void link_change(struct link *link, struct link_config *config);
 
 /** link_listen() - begin to accept clients; returns 0, or -1 with a log. */
 int link_listen(struct link *link);
@@ -71,6 +83,9 @@ int link_listen(struct link *link);
  * is in the handshake may finish it.
  */
 void link_stop(struct link *link);
+
+/** link_has_ended() - whether a link that was stopped need wait no more. */
+bool link_has_ended(const struct link *link);
 
 /**
  * link_free_slot() - the lowest slot that nobody is in

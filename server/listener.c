@@ -60,6 +60,14 @@ static bool is_file_at(int fd, const char *path)
 	       opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
+static bool is_identity(const struct listener *listener, int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && st.st_dev == listener->identity.st_dev &&
+	       st.st_ino == listener->identity.st_ino;
+}
+
 static int write_holder(const struct listener *listener, const char *path)
 {
 	if (ftruncate(listener->lock, 0) ||
@@ -161,19 +169,22 @@ static int clear_path(const struct listener *listener)
 	return 0;
 }
 
+static int refuse_owner(const struct listener *listener)
+{
+	log_error("%s: cannot give it to the user and group that are set for "
+		  "it: %s; run as root or as a member of that group "
+		  "(SupplementaryGroups= in the unit)", listener->path,
+		  strerror(errno));
+	return -1;
+}
+
 static int give_away(const struct listener *listener,
 		     const struct socket_config *config)
 {
 	if (config->user == (uid_t)-1 && config->group == (gid_t)-1)
 		return 0;
-	if (lchown(listener->path, config->user, config->group)) {
-		log_error("%s: cannot give it to the user and group that are "
-			  "set for it: %s; run as root or as a member of that "
-			  "group (SupplementaryGroups= in the unit)",
-			  listener->path, strerror(errno));
-		return -1;
-	}
-	return 0;
+	return lchown(listener->path, config->user, config->group) ?
+	       refuse_owner(listener) : 0;
 }
 
 /*
@@ -267,6 +278,55 @@ int listener_adopt(struct listener *listener, const struct link_config *config,
 			    "--show-libvirt print the latter", config->name,
 			    listener->path, config->socket.path);
 	return 0;
+}
+
+/* By a descriptor, so that it is this file whatever happens to its name. */
+static int open_file(const struct listener *listener)
+{
+	int fd = open(listener->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0 && is_identity(listener, fd))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	log_error("%s: the socket is not there any more; restart the server "
+		  "to have it again", listener->path);
+	return -1;
+}
+
+static int change_file(const struct listener *listener, int fd,
+		       const struct socket_config *config)
+{
+	const struct stat *made = &listener->identity;
+	uid_t user = config->user == (uid_t)-1 ? made->st_uid : config->user;
+	gid_t group = config->group == (gid_t)-1 ? made->st_gid : config->group;
+	char name[32];
+
+	if (fchownat(fd, "", user, group, AT_EMPTY_PATH))
+		return refuse_owner(listener);
+	/* The descriptor is one that fchmod() does not take. */
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (!chmod(name, config->mode))
+		return 0;
+	log_error("%s: cannot change its mode: %s", listener->path,
+		  strerror(errno));
+	return -1;
+}
+
+int listener_set_permissions(struct listener *listener,
+			     const struct socket_config *config)
+{
+	int result;
+	int fd;
+
+	if (listener->lock < 0)
+		return 0;
+	fd = open_file(listener);
+	if (fd < 0)
+		return -1;
+	result = change_file(listener, fd, config);
+	close(fd);
+	return result;
 }
 
 static void remove_socket(const struct listener *listener)

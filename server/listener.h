@@ -47,6 +47,16 @@ int listener_adopt(struct listener *listener, const struct link_config *config,
 int listener_listen(struct listener *listener);
 
 /**
+ * listener_set_permissions() - give a socket that is there other permissions
+ *
+ * Those who have connected stay.  A socket of systemd's does not change.
+ *
+ * Return: 0; -1 after logging why, with its mode as it was.
+ */
+int listener_set_permissions(struct listener *listener,
+			     const struct socket_config *config);
+
+/**
  * listener_stop() - let nobody connect any more
  *
  * Who has connected and was not accepted yet can still be accepted.  A socket

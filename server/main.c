@@ -210,19 +210,20 @@ static int show_one(const struct command_line *command,
 	return EXIT_SUCCESS;
 }
 
-static int serve(const struct config *config, const struct budget *budget)
+static int serve(const struct config_source *source, struct config *config,
+		 const struct budget *budget)
 {
 	struct server server;
 	int result;
 
-	if (server_open(&server, config, budget))
+	if (server_open(&server, source, config, budget))
 		return EXIT_FAILURE;
 	result = server_run(&server);
 	server_close(&server);
 	return result ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int run(const struct command_line *command, const struct config *config)
+static int run(const struct command_line *command, struct config *config)
 {
 	struct config_error error;
 	struct budget budget;
@@ -239,7 +240,7 @@ static int run(const struct command_line *command, const struct config *config)
 		  "per client may wait to be read", budget.needed,
 		  budget.limit, budget.in_flight);
 	if (command->task == TASK_SERVE)
-		return serve(config, &budget);
+		return serve(&command->source, config, &budget);
 	if (command->json)
 		show_json(config);
 	else

@@ -5,12 +5,15 @@
 #include "notify.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 void notify_ready(void)
@@ -35,6 +38,14 @@ static socklen_t manager_address(struct sockaddr_un *address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
+static uint64_t monotonic_usec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 int notify_send(const char *lines)
 {
 	struct sockaddr_un address;
@@ -52,4 +63,13 @@ int notify_send(const char *lines)
 		result = -EAGAIN;
 	close(fd);
 	return result;
+}
+
+void notify_reloading(void)
+{
+	char lines[64];
+
+	snprintf(lines, sizeof(lines), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+		 monotonic_usec());
+	notify_send(lines);
 }

@@ -8,6 +8,9 @@
 /** notify_ready() - the server serves; the one message that is waited for. */
 void notify_ready(void);
 
+/** notify_reloading() - the configuration is about to be read again. */
+void notify_reloading(void);
+
 /**
  * notify_send() - send lines of sd_notify(3)
  *

@@ -21,11 +21,20 @@
 #include "link.h"
 #include "log.h"
 #include "notify.h"
+#include "reload.h"
+#include "spare.h"
 
-/* For handshakes that are under way when the server is told to stop. */
-#define STOP_PATIENCE	2000
 /* Between two status texts for the service manager. */
 #define STATUS_PAUSE	1000
+
+struct link *server_find(const struct server *server, const char *name)
+{
+	struct link *link = server->links;
+
+	while (link && strcmp(link->config->name, name))
+		link = link->next;
+	return link;
+}
 
 void server_bury(struct server *server, struct client *client)
 {
@@ -63,10 +72,18 @@ int server_spend_reserve(struct server *server, int listener)
 static void server_stop(struct server *server)
 {
 	server->stopping = true;
-	server->stop_by = server->now + STOP_PATIENCE;
 	notify_send("STOPPING=1\nSTATUS=Stopping");
-	for (size_t i = 0; i < server->link_count; i++)
-		link_stop(&server->links[i]);
+	for (struct link *link = server->links; link; link = link->next)
+		link_stop(link);
+}
+
+/* Who asks twice does not want to wait for handshakes. */
+static void server_hurry(struct server *server)
+{
+	for (struct link *link = server->links; link; link = link->next)
+		link->stop_by = server->now;
+	for (struct link *link = server->leaving; link; link = link->next)
+		link->stop_by = server->now;
 }
 
 static void signal_ready(struct watch *watch, uint32_t events)
@@ -77,26 +94,31 @@ static void signal_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	if (read(watch->fd, &signal, sizeof(signal)) != sizeof(signal))
 		return;
+	if (signal.ssi_signo == SIGHUP) {
+		server->reload_due = !server->stopping;
+		return;
+	}
 	log_info("stopping: %s", strsignal((int)signal.ssi_signo));
 	if (server->stopping)
-		server->stop_by = server->now;
+		server_hurry(server);
 	else
 		server_stop(server);
 }
 
 static int open_signals(struct server *server)
 {
-	sigset_t ends;
+	sigset_t signals;
 
 	/* A write beyond RLIMIT_FSIZE is to fail, not to kill. */
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ends, NULL);
-	server->signals.fd = signalfd(-1, &ends, SFD_NONBLOCK | SFD_CLOEXEC);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	server->signals.fd = signalfd(-1, &signals,
+				      SFD_NONBLOCK | SFD_CLOEXEC);
 	server->signals.ready = signal_ready;
 	if (server->signals.fd < 0)
 		return -errno;
@@ -118,30 +140,32 @@ static int open_loop(struct server *server)
 
 static int open_links(struct server *server, const int *fds)
 {
-	const struct config *config = server->config;
+	struct link **end = &server->links;
 
-	for (size_t i = 0; i < config->link_count; i++) {
-		if (link_open(&server->links[i], server, &config->links[i],
-			      fds[i]))
+	for (size_t i = 0; i < server->config.link_count; i++) {
+		*end = link_open(server, &server->config.links[i], fds[i]);
+		if (!*end)
 			return -1;
-		server->link_count++;
+		end = &(*end)->next;
 	}
 	/* All or none: nobody joins a server that does not come up. */
-	for (size_t i = 0; i < server->link_count; i++) {
-		if (link_listen(&server->links[i]))
+	for (struct link *link = server->links; link; link = link->next) {
+		if (link_listen(link))
 			return -1;
 	}
 	return 0;
 }
 
-int server_open(struct server *server, const struct config *config,
-		const struct budget *budget)
+int server_open(struct server *server, const struct config_source *source,
+		struct config *config, const struct budget *budget)
 {
 	int *fds = calloc(config->link_count, sizeof(*fds));
 	int result = -1;
 
 	memset(server, 0, sizeof(*server));
-	server->config = config;
+	server->source = source;
+	server->config = *config;
+	config_init(config);
 	server->budget = *budget;
 	server->epoll = -1;
 	server->signals.fd = -1;
@@ -149,10 +173,9 @@ int server_open(struct server *server, const struct config *config,
 	server->now = clock_now();
 	server->clients = UINT_MAX;
 	server->status_due = server->now;
-	server->links = calloc(config->link_count, sizeof(*server->links));
-	if (!fds || !server->links)
+	if (!fds)
 		log_error("out of memory");
-	else if (!open_loop(server) && !activation_take(config, fds))
+	else if (!open_loop(server) && !activation_take(&server->config, fds))
 		result = open_links(server, fds);
 	free(fds);
 	if (result)
@@ -160,14 +183,25 @@ int server_open(struct server *server, const struct config *config,
 	return result;
 }
 
+static void close_all(struct link **list)
+{
+	while (*list) {
+		struct link *link = *list;
+
+		*list = link->next;
+		link_close(link);
+	}
+}
+
 void server_close(struct server *server)
 {
 	if (!server->stopping)
 		server_stop(server);
-	for (size_t i = 0; i < server->link_count; i++)
-		link_close(&server->links[i]);
-	free(server->links);
+	close_all(&server->links);
+	close_all(&server->leaving);
+	spare_drop_all(server);
 	free_graveyard(server);
+	config_free(&server->config);
 	if (server->signals.fd >= 0)
 		close(server->signals.fd);
 	if (server->epoll >= 0)
@@ -180,60 +214,97 @@ static unsigned int count_clients(const struct server *server)
 {
 	unsigned int clients = 0;
 
-	for (size_t i = 0; i < server->link_count; i++)
-		clients += server->links[i].joined;
+	for (const struct link *link = server->links; link; link = link->next)
+		clients += link->joined;
 	return clients;
+}
+
+/* The reason comes from the configuration: it has no line breaks. */
+static int send_status(const struct server *server, unsigned int clients)
+{
+	char lines[sizeof(server->reload_error.text) + 128];
+	const char *error = server->reload_error.text;
+	size_t links = server->config.link_count;
+
+	snprintf(lines, sizeof(lines), "%sSTATUS=%zu link%s, %u client%s%s%s",
+		 server->ready_due ? "READY=1\n" : "", links,
+		 links == 1 ? "" : "s", clients, clients == 1 ? "" : "s",
+		 *error ? "; not reloaded: " : "", error);
+	return notify_send(lines);
 }
 
 /* Tell the manager, but not of each of a thousand clients in a second. */
 static void update_status(struct server *server)
 {
 	unsigned int clients = count_clients(server);
-	char status[96];
+	bool news = clients != server->clients || server->ready_due;
 
-	if (server->status_due == UINT64_MAX && clients != server->clients)
+	if (server->status_due == UINT64_MAX && news)
 		server->status_due = server->now;
 	if (server->now < server->status_due)
 		return;
-	snprintf(status, sizeof(status), "STATUS=%zu link%s, %u client%s",
-		 server->link_count, server->link_count == 1 ? "" : "s",
-		 clients, clients == 1 ? "" : "s");
 	server->status_due = server->now + STATUS_PAUSE;
-	if (clients == server->clients)
+	if (!news) {
 		server->status_due = UINT64_MAX;
-	else if (!notify_send(status))
+	} else if (!send_status(server, clients)) {
 		server->clients = clients;
-}
-
-static bool anybody_in_handshake(const struct server *server)
-{
-	for (size_t i = 0; i < server->link_count; i++) {
-		const struct client *client = server->links[i].clients;
-
-		for (; client; client = client->next) {
-			if (client->state == CLIENT_HANDSHAKE)
-				return true;
-		}
+		server->ready_due = false;
 	}
-	return false;
 }
 
-static int time_to_wait(const struct server *server)
+static bool has_ended(const struct server *server)
 {
-	uint64_t next = server->stopping ? server->stop_by
-					 : server->status_due;
-	uint64_t now = clock_now();
+	const struct link *link = server->links;
 
-	for (size_t i = 0; i < server->link_count; i++) {
-		uint64_t timeout = link_next_timeout(&server->links[i]);
+	if (!server->stopping)
+		return false;
+	while (link && link_has_ended(link))
+		link = link->next;
+	return !link && !server->leaving;
+}
+
+static uint64_t first_timeout(const struct link *list, uint64_t next)
+{
+	for (const struct link *link = list; link; link = link->next) {
+		uint64_t timeout = link_next_timeout(link);
 
 		if (timeout < next)
 			next = timeout;
 	}
+	return next;
+}
+
+static int time_to_wait(const struct server *server)
+{
+	uint64_t next = server->stopping ? UINT64_MAX : server->status_due;
+	uint64_t now = clock_now();
+
+	next = first_timeout(server->links, next);
+	next = first_timeout(server->leaving, next);
 	if (next == UINT64_MAX)
 		return -1;
 	/* Timeouts are hours at most. */
 	return next > now ? (int)(next - now) : 0;
+}
+
+static void run_timeouts(struct link *list)
+{
+	for (struct link *link = list; link; link = link->next)
+		link_run_timeouts(link);
+}
+
+static void close_ended(struct link **list)
+{
+	while (*list) {
+		struct link *link = *list;
+
+		if (!link_has_ended(link)) {
+			list = &link->next;
+			continue;
+		}
+		*list = link->next;
+		link_close(link);
+	}
 }
 
 static int serve_once(struct server *server)
@@ -241,8 +312,12 @@ static int serve_once(struct server *server)
 	int error = watch_wait(server->epoll, time_to_wait(server),
 			       &server->now);
 
-	for (size_t i = 0; i < server->link_count; i++)
-		link_run_timeouts(&server->links[i]);
+	run_timeouts(server->links);
+	run_timeouts(server->leaving);
+	/* Now that no event can name what these free. */
+	if (server->reload_due)
+		reload(server);
+	close_ended(&server->leaving);
 	free_graveyard(server);
 	return error;
 }
@@ -252,9 +327,7 @@ int server_run(struct server *server)
 	int error = 0;
 
 	notify_ready();
-	while (!error && (!server->stopping ||
-			  (anybody_in_handshake(server) &&
-			   server->now < server->stop_by))) {
+	while (!error && !has_ended(server)) {
 		error = serve_once(server);
 		if (!server->stopping)
 			update_status(server);

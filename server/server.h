@@ -11,59 +11,74 @@
 #include "budget.h"
 #include "config.h"
 #include "loop.h"
+#include "source.h"
 
 struct client;
 struct link;
+struct spare;
 
 /**
  * struct server - the server
+ * @source:     where its configuration comes from
  * @config:     what it was asked to do
  * @budget:     what follows for descriptors
- * @links:      one per link of @config
- * @link_count: links that are open
+ * @links:      one per link of @config, in that order
+ * @leaving:    links that are gone from @config, until their clients are let go
+ * @spares:     sockets of the service manager's without a link
  * @epoll:      what is waited for
- * @signals:    the signals that end it
+ * @signals:    the signals that end it, or have the configuration read again
  * @reserve:    a descriptor to give up when there are no others, or -1
  * @now:        monotonic milliseconds when this round of the loop began
- * @stopping:   it ends as soon as nobody is in the handshake
- * @stop_by:    and at this time at the latest
+ * @stopping:   it ends as soon as all links have ended
+ * @reload_due: the configuration is to be read again, after this round
+ * @reload_error: why that did not help the last time; empty if it did
  * @graveyard:  clients that are closed; freed when no event can name them
  * @clients:    how many the service manager was told of
+ * @ready_due:  it is to be told that the configuration was read again
  * @status_due: when it may be told again; UINT64_MAX if it knows
  */
 struct server {
-	const struct config *config;
+	const struct config_source *source;
+	struct config config;
 	struct budget budget;
 	struct link *links;
-	size_t link_count;
+	struct link *leaving;
+	struct spare *spares;
 	int epoll;
 	struct watch signals;
 	int reserve;
 	uint64_t now;
 	bool stopping;
-	uint64_t stop_by;
+	bool reload_due;
+	struct config_error reload_error;
 	struct client *graveyard;
 	unsigned int clients;
+	bool ready_due;
 	uint64_t status_due;
 };
 
 /**
  * server_open() - make all links
+ * @source: where @config comes from, for the next time
+ * @config: from config_load(); becomes the server's and is left empty
  * @budget: from budget_make()
  *
  * Return: 0; -1 after logging why, with everything closed again.
  */
-int server_open(struct server *server, const struct config *config,
-		const struct budget *budget);
+int server_open(struct server *server, const struct config_source *source,
+		struct config *config, const struct budget *budget);
 
 /**
- * server_run() - serve until SIGTERM, SIGINT or SIGHUP
+ * server_run() - serve until SIGTERM or SIGINT
  * Return: 0; -1 after logging why.
  */
 int server_run(struct server *server);
 
 /** server_close() - release everything and remove sockets and locks. */
 void server_close(struct server *server);
+
+/** server_find() - the link of that name that is served, or NULL. */
+struct link *server_find(const struct server *server, const char *name);
 
 /** server_bury() - have a closed client freed after this round. */
 void server_bury(struct server *server, struct client *client);

@@ -66,6 +66,16 @@ class Client:
         self.socket.close()
         self.forget()
 
+    def drain(self) -> int:
+        """Take, and drop, all messages until the end of the connection; how
+        many there were."""
+        count = 0
+        while message := self.message():
+            count += 1
+            if message[1] is not None:
+                os.close(message[1])
+        return count
+
     def forget(self) -> None:
         """Close memory and doorbells, and stay."""
         for fds in self.eventfds.values():

@@ -16,6 +16,7 @@ import pytest
 
 from lab import newest
 
+from .activation import Activation
 from .qemu import Qemu
 from .process import Server, program
 
@@ -67,6 +68,15 @@ def link(serve, directory: Path):
         return serve('--link', ','.join([link_name, *items]), *arguments,
                      **(options or {}))
     return start
+
+
+@pytest.fixture
+def activation(directory, serve):
+    """Sockets to pass; closed at the end."""
+    sockets = Activation(directory, serve)
+    yield sockets
+    for one in sockets.sockets:
+        one.close()
 
 
 @pytest.fixture(params=['host', 'newest'])

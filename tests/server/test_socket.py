@@ -13,8 +13,7 @@ from .client import Client
 from .process import refused, unprivileged
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT,
-                                    signal.SIGHUP])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_clean_end(link, number):
     """Socket and lock are removed, clients are let go, the status is 0."""
     server = link()

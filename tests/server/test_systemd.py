@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -74,74 +75,6 @@ def test_manager_that_does_not_read(link, directory):
         assert client.id == 0
     notify.close()
     assert server.stop() == 0
-
-
-# Becomes the program with the listening sockets at 3, 4, ... as systemd does.
-ACTIVATE = '''
-import fcntl, os, sys
-copies = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 100)
-          for fd in sys.argv[1].split(",")]
-for target, copy in enumerate(copies, 3):
-    os.dup2(copy, target, inheritable=True)
-os.environ.update(LISTEN_FDS=str(len(copies)), LISTEN_PID=str(os.getpid()),
-                  LISTEN_FDNAMES=sys.argv[2])
-os.execv(sys.argv[3], sys.argv[3:])
-'''
-
-
-class Activation:
-    """Listening sockets as a service manager holds them."""
-
-    def __init__(self, directory, serve):
-        self.directory = directory
-        self.serve = serve
-        self.sockets: list[socket.socket] = []
-        self.names: list[str] = []
-
-    def listen(self, name: str, kind=socket.SOCK_STREAM) -> None:
-        """Open a socket at the given name's usual place."""
-        self.sockets.append(socket.socket(socket.AF_UNIX, kind))
-        self.sockets[-1].bind(str(self.directory / f'{name}.sock'))
-        if kind == socket.SOCK_STREAM:
-            self.sockets[-1].listen()
-        self.names.append(name)
-
-    def arguments(self) -> list[str]:
-        """What comes before the program and its arguments."""
-        return ['/usr/bin/python3', '-c', ACTIVATE,
-                ','.join(str(s.fileno()) for s in self.sockets),
-                ':'.join(self.names)]
-
-    def options(self) -> dict:
-        """What Popen needs to pass the sockets."""
-        return {'pass_fds': [s.fileno() for s in self.sockets]}
-
-    def start(self, *arguments: str):
-        """Start the server with the sockets."""
-        return self.serve(*arguments, prefix=self.arguments(),
-                          **self.options())
-
-    def refused(self, *arguments: str) -> str:
-        """Start a server that must not come up; what it says."""
-        result = subprocess.run(
-            [*self.arguments(), program(), *arguments], text=True,
-            capture_output=True, timeout=BOUND, check=False, **self.options())
-        assert result.returncode == 1
-        return result.stderr
-
-    def link(self, name: str) -> str:
-        """The option for a link whose socket is at its usual place."""
-        return f'--link={name},peers=2,vectors=1,' \
-            f'socket={self.directory}/{name}.sock'
-
-
-@pytest.fixture
-def activation(directory, serve):
-    """Sockets to pass; closed at the end."""
-    sockets = Activation(directory, serve)
-    yield sockets
-    for one in sockets.sockets:
-        one.close()
 
 
 def test_socket_activation(activation, directory):
@@ -226,7 +159,8 @@ def test_journal(directory):
 def units(directory):
     """The units as they are installed, for the program under test."""
     service = (PACKAGING / 'systemd/ivshmemd.service.in').read_text()
-    assert '@sbindir@/ivshmemd\n' in service
+    assert 'ExecStart=@sbindir@/ivshmemd\n' in service
+    assert 'ExecReload=@sbindir@/ivshmemd --check\n' in service
     service = service.replace('@sbindir@/ivshmemd', str(program()))
     (directory / 'ivshmemd.service').write_text(service)
     shutil.copy(PACKAGING / 'systemd/ivshmemd@.socket',
@@ -278,9 +212,12 @@ def expand(sets: dict[str, list[str]], name: str) -> set[str]:
 def test_unit_allows_what_the_program_does(directory):
     """No system call of a session is one that the unit's filter forbids."""
     trace = directory / 'trace'
+    configuration = directory / 'a.conf'
+    configuration.write_text(f'[link a]\nsocket={directory}/a\n'
+                             'peers=2\nvectors=2\nmode=0600\n'
+                             f'group={os.getegid()}\nallow={os.geteuid()}\n')
     command = ['strace', '-f', '-s', '0', '-o', trace, program(),
-               '--link', f'a,socket={directory}/a,peers=2,vectors=2,'
-               f'group={os.getegid()},allow={os.geteuid()}',
+               '--config', configuration,
                '--link', f'b,socket={directory}/b,memory=file:{directory}/m',
                '--handshake-timeout', '1']
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -297,7 +234,13 @@ def test_unit_allows_what_the_program_does(directory):
                 assert refusal(directory / 'a') == -87
                 second.socket.send(b'x')
                 assert second.message() is None
-            os.kill(pid, 15)
+            configuration.write_text(
+                configuration.read_text().replace('0600', '0660') +
+                f'[link c]\nsocket={directory}/c\n')
+            os.kill(pid, signal.SIGHUP)
+            while b'READY=1' not in notify.recv(4096):
+                pass
+            os.kill(pid, signal.SIGTERM)
             assert tracer.wait(BOUND) == 0
     used = set(re.findall(r'^\d+ +([a-z0-9_]+)\(', trace.read_text(),
                           re.MULTILINE))
