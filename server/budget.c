@@ -12,10 +12,10 @@
 #include "protocol.h"
 
 /*
- * Standard streams, epoll, signals, the reserve, the notification socket, and
- * what libraries open for a moment.
+ * Standard streams, epoll, signals, the reserve, the notification socket, the
+ * control socket with its lock, and what libraries open for a moment.
  */
-#define DESCRIPTORS_OF_SERVER	16
+#define DESCRIPTORS_OF_SERVER	(18 + BUDGET_VISITORS)
 /* The memory, the listening socket, the lock. */
 #define DESCRIPTORS_OF_LINK	3
 /* Less than this would make a handshake crawl. */

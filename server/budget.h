@@ -11,6 +11,9 @@
 /* Refused clients of one link whose sockets are kept until they hang up. */
 #define BUDGET_REFUSED	8
 
+/* Those who are asking at the control socket at the same time. */
+#define BUDGET_VISITORS	8
+
 /**
  * struct budget - what follows from RLIMIT_NOFILE
  * @limit:   descriptors that this process may have

@@ -129,6 +129,7 @@ static void client_gone(struct client *client)
 static void client_drop(struct client *client, const char *why)
 {
 	log_gone(client, LOG_WARNING, why);
+	link_count(client->link, &client->link->counts.drops);
 	client_hang_up(client);
 }
 
@@ -142,6 +143,7 @@ static void client_joined(struct client *client)
 {
 	client->state = CLIENT_JOINED;
 	client->retry = 0;
+	link_count(client->link, &client->link->counts.joins);
 	log_client(client, LOG_INFO, "slot %u: pid %d (uid %u) joined",
 		   client->slot, client->credentials.pid,
 		   client->credentials.uid);
@@ -288,11 +290,19 @@ static struct client *client_new(struct link *link, int fd,
 	return client;
 }
 
-void client_refuse(int fd, int64_t version)
+static int tell_refusal(int fd, enum refusal refusal)
 {
-	struct protocol_message message = { .value = version, .fd = -1 };
+	struct protocol_message message = {
+		.value = refusal_version(refusal),
+		.fd = -1,
+	};
 
-	protocol_send(fd, &message);
+	return protocol_send(fd, &message);
+}
+
+void client_refuse(int fd, enum refusal refusal)
+{
+	tell_refusal(fd, refusal);
 	close(fd);
 }
 
@@ -310,24 +320,24 @@ static void hang_up_on_oldest_refused(struct link *link)
 		client_close(oldest);
 }
 
-static void client_turn_away(struct link *link, int fd, int64_t version,
-			     const char *why)
+static void client_turn_away(struct link *link, int fd, enum refusal refusal)
 {
-	struct protocol_message message = { .value = version, .fd = -1 };
 	struct client *client;
 
+	link_count(link, &link->counts.refusals[refusal]);
 	if (link->refused == BUDGET_REFUSED)
 		hang_up_on_oldest_refused(link);
 	client = client_new(link, fd, CLIENT_REFUSED);
 	if (!client) {
-		client_refuse(fd, version);
+		client_refuse(fd, refusal);
 		return;
 	}
 	link->refused++;
 	client->deadline = link->server->now + REFUSED_LINGER;
 	log_client(client, LOG_WARNING, "pid %d (uid %u) was refused: %s",
-		   client->credentials.pid, client->credentials.uid, why);
-	if (protocol_send(fd, &message))
+		   client->credentials.pid, client->credentials.uid,
+		   refusal_reason(refusal));
+	if (tell_refusal(fd, refusal))
 		client_close(client);
 }
 
@@ -336,7 +346,8 @@ static void client_serve(struct link *link, int fd, unsigned int slot)
 	struct client *client = client_new(link, fd, CLIENT_HANDSHAKE);
 
 	if (!client) {
-		client_refuse(fd, PROTOCOL_REFUSE_EXHAUSTED);
+		link_count(link, &link->counts.refusals[REFUSAL_EXHAUSTED]);
+		client_refuse(fd, REFUSAL_EXHAUSTED);
 		return;
 	}
 	client->slot = slot;
@@ -353,15 +364,13 @@ void client_accept(struct link *link, int fd)
 {
 	int slot = link_free_slot(link);
 
+	link_count(link, &link->counts.connects);
 	if (link->stop_by)
-		client_turn_away(link, fd, PROTOCOL_REFUSE_SHUTDOWN,
-				 "the link is served no more");
+		client_turn_away(link, fd, REFUSAL_SHUTDOWN);
 	else if (!permission_granted(link->config, fd))
-		client_turn_away(link, fd, PROTOCOL_REFUSE_PERMISSION,
-				 "allow= does not list it");
+		client_turn_away(link, fd, REFUSAL_PERMISSION);
 	else if (slot < 0)
-		client_turn_away(link, fd, PROTOCOL_REFUSE_FULL,
-				 "all slots are taken; raise peers=");
+		client_turn_away(link, fd, REFUSAL_FULL);
 	else
 		client_serve(link, fd, (unsigned int)slot);
 }

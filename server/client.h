@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "loop.h"
+#include "refusal.h"
 
 struct link;
 
@@ -54,11 +55,10 @@ void client_accept(struct link *link, int fd);
 
 /**
  * client_refuse() - refuse a connection for which there is no client
- * @version: one of PROTOCOL_REFUSE_...
  *
  * The descriptor is closed.
  */
-void client_refuse(int fd, int64_t version);
+void client_refuse(int fd, enum refusal refusal);
 
 /**
  * client_hang_up() - end a connection in the way that clients survive

@@ -21,10 +21,26 @@
 #define DEFAULT_MODE			0660
 #define DEFAULT_HANDSHAKE_TIMEOUT	10
 
+static void socket_init(struct socket_config *socket, const char *key)
+{
+	socket->key = key;
+	socket->path = NULL;
+	socket->mode = DEFAULT_MODE;
+	socket->user = (uid_t)-1;
+	socket->group = (gid_t)-1;
+}
+
 void config_init(struct config *config)
 {
 	memset(config, 0, sizeof(*config));
 	config->handshake_timeout = DEFAULT_HANDSHAKE_TIMEOUT;
+	socket_init(&config->control, "control");
+}
+
+int config_use_control(struct config *config, struct config_error *error)
+{
+	config->control.path = strdup(CONFIG_CONTROL_SOCKET);
+	return config->control.path ? 0 : config_fail(error, "out of memory");
 }
 
 static void link_clear(struct link_config *link)
@@ -41,6 +57,7 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < config->link_count; i++)
 		link_clear(&config->links[i]);
 	free(config->links);
+	free(config->control.path);
 	config_init(config);
 }
 
@@ -117,10 +134,7 @@ static int link_init(struct link_config *link, const char *name,
 	link->size = DEFAULT_SIZE;
 	link->peers = DEFAULT_PEERS;
 	link->vectors = DEFAULT_VECTORS;
-	link->socket.key = "socket";
-	link->socket.mode = DEFAULT_MODE;
-	link->socket.user = (uid_t)-1;
-	link->socket.group = (gid_t)-1;
+	socket_init(&link->socket, "socket");
 	link->origin = strdup(origin);
 	if (asprintf(&link->socket.path, CONFIG_SOCKET_DIRECTORY "/%s.sock",
 		     name) < 0)
@@ -360,8 +374,29 @@ static int check_total(const struct config *config, struct config_error *error)
 	return 0;
 }
 
+static int check_control(const struct config *config,
+			 struct config_error *error)
+{
+	const char *path = config->control.path;
+
+	if (!path)
+		return 0;
+	for (size_t i = 0; i < config->link_count; i++) {
+		const struct link_config *link = &config->links[i];
+
+		if (!strcmp(link->socket.path, path))
+			return config_fail(error, "control=%s is the socket of "
+					   "link %s, defined by %s; set "
+					   "control= to another path", path,
+					   link->name, link->origin);
+	}
+	return check_socket(&config->control, error);
+}
+
 int config_check(const struct config *config, struct config_error *error)
 {
+	if (check_control(config, error))
+		return -1;
 	for (size_t i = 0; i < config->link_count; i++) {
 		const struct link_config *link = &config->links[i];
 

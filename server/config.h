@@ -15,6 +15,7 @@
 
 #define CONFIG_DEFAULT_FILE	"/etc/ivshmem/ivshmemd.conf"
 #define CONFIG_SOCKET_DIRECTORY	"/run/ivshmem"
+#define CONFIG_CONTROL_SOCKET	CONFIG_SOCKET_DIRECTORY "/control.sock"
 
 #define LINK_NAME_LENGTH	32
 
@@ -94,17 +95,24 @@ struct link_config {
  * @link_count:        how many
  * @handshake_timeout: seconds without progress after which a client that does
  *                     not read its handshake is dropped
- * @handshake_timeout_set: it was set, to notice one that is set twice
+ * @control:           where to ask the server how things are; without a path
+ *                     nowhere
+ * @seen:              bit per key of the server that was set, to notice one that
+ *                     is set twice
  */
 struct config {
 	struct link_config *links;
 	size_t link_count;
 	unsigned int handshake_timeout;
-	bool handshake_timeout_set;
+	struct socket_config control;
+	unsigned int seen;
 };
 
 /** config_init() - an empty configuration with the defaults. */
 void config_init(struct config *config);
+
+/** config_use_control() - have the usual control socket, unless it is set. */
+int config_use_control(struct config *config, struct config_error *error);
 
 /** config_free() - release what the configuration owns. */
 void config_free(struct config *config);

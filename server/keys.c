@@ -195,18 +195,24 @@ static int set_memory(struct link_config *link, const char *value,
 			   "hugetlb:SIZE or file:PATH", value);
 }
 
-static int set_mode(struct link_config *link, const char *value,
-		    struct config_error *error)
+static int parse_mode(mode_t *result, const char *key, const char *value,
+		      struct config_error *error)
 {
 	uint64_t mode;
 
 	/* Connecting to a socket takes permission to write. */
 	if (parse_whole(value, 8, &mode) || mode > 0777 || !(mode & 0222))
-		return config_fail(error, "mode=%s: expected an octal mode "
+		return config_fail(error, "%s=%s: expected an octal mode "
 				   "with which somebody may write, such as "
-				   "0660", value);
-	link->socket.mode = (mode_t)mode;
+				   "0660", key, value);
+	*result = (mode_t)mode;
 	return 0;
+}
+
+static int set_mode(struct link_config *link, const char *value,
+		    struct config_error *error)
+{
+	return parse_mode(&link->socket.mode, "mode", value, error);
 }
 
 static int find_user(const char *name, uint32_t *id)
@@ -248,14 +254,20 @@ static int set_user(struct link_config *link, const char *value,
 	return 0;
 }
 
+static int parse_group(gid_t *group, const char *key, const char *value,
+		       struct config_error *error)
+{
+	if (find_group(value, group))
+		return config_fail(error, "%s=%s: there is no such group; "
+				   "expected a name or a number (groupadd "
+				   "--system makes one)", key, value);
+	return 0;
+}
+
 static int set_group(struct link_config *link, const char *value,
 		     struct config_error *error)
 {
-	if (find_group(value, &link->socket.group))
-		return config_fail(error, "group=%s: there is no such group; "
-				   "expected a name or a number (groupadd "
-				   "--system makes one)", value);
-	return 0;
+	return parse_group(&link->socket.group, "group", value, error);
 }
 
 static int allow_one(struct link_config *link, const char *name,
@@ -369,15 +381,74 @@ int config_set_link(struct link_config *link, const char *key,
 	return refuse_unknown_key(key, error);
 }
 
+static int set_handshake_timeout(struct config *config, const char *value,
+				 struct config_error *error)
+{
+	return set_count(&config->handshake_timeout, "handshake-timeout",
+			 value, 1, 3600, error);
+}
+
+static int set_control(struct config *config, const char *value,
+		       struct config_error *error)
+{
+	if (strcmp(value, "none"))
+		return set_path(&config->control.path, "control", value, value,
+				error);
+	free(config->control.path);
+	config->control.path = NULL;
+	return 0;
+}
+
+static int set_control_mode(struct config *config, const char *value,
+			    struct config_error *error)
+{
+	return parse_mode(&config->control.mode, "control-mode", value, error);
+}
+
+static int set_control_group(struct config *config, const char *value,
+			     struct config_error *error)
+{
+	return parse_group(&config->control.group, "control-group", value,
+			   error);
+}
+
+static const struct server_key {
+	const char *name;
+	int (*set)(struct config *config, const char *value,
+		   struct config_error *error);
+} server_keys[] = {
+	{ "handshake-timeout", set_handshake_timeout },
+	{ "control", set_control },
+	{ "control-mode", set_control_mode },
+	{ "control-group", set_control_group },
+};
+
+#define SERVER_KEYS (sizeof(server_keys) / sizeof(*server_keys))
+
+static int refuse_unknown_server_key(const char *key,
+				     struct config_error *error)
+{
+	char known[128] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < SERVER_KEYS; i++)
+		used += (size_t)snprintf(known + used, sizeof(known) - used,
+					 " %s", server_keys[i].name);
+	return config_fail(error, "unknown key \"%s\"; the server has:%s",
+			   key, known);
+}
+
 int config_set_server(struct config *config, const char *key,
 		      const char *value, struct config_error *error)
 {
-	if (strcmp(key, "handshake-timeout"))
-		return config_fail(error, "unknown key \"%s\"; the server has: "
-				   "handshake-timeout", key);
-	if (config->handshake_timeout_set)
-		return config_fail(error, "%s is set twice; remove one", key);
-	config->handshake_timeout_set = true;
-	return set_count(&config->handshake_timeout, key, value, 1, 3600,
-			 error);
+	for (size_t i = 0; i < SERVER_KEYS; i++) {
+		if (strcmp(server_keys[i].name, key))
+			continue;
+		if (config->seen & 1U << i)
+			return config_fail(error, "%s is set twice; remove one",
+					   key);
+		config->seen |= 1U << i;
+		return server_keys[i].set(config, value, error);
+	}
+	return refuse_unknown_server_key(key, error);
 }

@@ -20,7 +20,6 @@
 #include "format.h"
 #include "layout.h"
 #include "memory.h"
-#include "protocol.h"
 #include "server.h"
 #include "show.h"
 
@@ -72,6 +71,7 @@ static struct link *link_new(struct server *server,
 		return NULL;
 	}
 	link->server = server;
+	link->since = time(NULL);
 	link->memory = -1;
 	link->watch.fd = -1;
 	link->listener.fd = -1;
@@ -259,10 +259,25 @@ static void ring_all(const struct link *link)
 		doorbell_ring_all(eventfds, count);
 }
 
+void link_count(struct link *link, uint64_t *count)
+{
+	(*count)++;
+	link->server->revision++;
+}
+
+static void count_vacated(struct link *link, unsigned int slot)
+{
+	link_count(link, &link->counts.reclaimed);
+	if (directory_part(&link->directory, slot) == PARTING_PRESENT)
+		link_count(link, &link->counts.crashes);
+}
+
 void link_vacate(struct link *link, unsigned int slot)
 {
-	bool seen = directory_leave(&link->directory, slot);
+	bool seen;
 
+	count_vacated(link, slot);
+	seen = directory_leave(&link->directory, slot);
 	link->slots[slot] = NULL;
 	link->joined--;
 	log_change(link);
@@ -284,8 +299,11 @@ static bool refuse_for_shortage(struct link *link, int error)
 {
 	int fd = server_spend_reserve(link->server, link->listener.fd);
 
-	if (fd >= 0)
-		client_refuse(fd, PROTOCOL_REFUSE_EXHAUSTED);
+	if (fd >= 0) {
+		link_count(link, &link->counts.connects);
+		link_count(link, &link->counts.refusals[REFUSAL_EXHAUSTED]);
+		client_refuse(fd, REFUSAL_EXHAUSTED);
+	}
 	server_restore_reserve(link->server);
 	if (fd == -EAGAIN)
 		return false;

@@ -7,15 +7,36 @@
 #define IVSHMEMD_LINK_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
 
 #include "config.h"
 #include "directory.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "refusal.h"
 
 struct client;
 struct server;
+
+/**
+ * struct link_counts - what has happened on a link
+ * @connects:  connections that were accepted, to be served or refused
+ * @joins:     handshakes that came to their end
+ * @drops:     clients that the server has disconnected
+ * @reclaimed: slots that are free again after somebody was there
+ * @crashes:   of those, whose client had not left the region
+ * @refusals:  connections that were refused
+ */
+struct link_counts {
+	uint64_t connects;
+	uint64_t joins;
+	uint64_t drops;
+	uint64_t reclaimed;
+	uint64_t crashes;
+	uint64_t refusals[REFUSALS];
+};
 
 /**
  * struct link - a link that is served
@@ -33,6 +54,8 @@ struct server;
  * @joined:   clients that have a slot
  * @resume:   when to accept again after a shortage; 0 if accepting
  * @stop_by:  when it ends at the latest, once it is stopped; 0 before
+ * @since:    when it was made
+ * @counts:   for those who ask
  * @about:    "link NAME", for the log
  * @limit:    bounds what clients can write to the log
  */
@@ -51,6 +74,8 @@ struct link {
 	unsigned int joined;
 	uint64_t resume;
 	uint64_t stop_by;
+	time_t since;
+	struct link_counts counts;
 	char about[LINK_NAME_LENGTH + 8];
 	struct log_limit limit;
 };
@@ -99,6 +124,9 @@ int link_free_slot(const struct link *link);
  * Doorbells that were meant for its last user are forgotten.
  */
 void link_occupy(struct link *link, unsigned int slot, struct client *client);
+
+/** link_count() - one more of something in the link's counts. */
+void link_count(struct link *link, uint64_t *count);
 
 /** link_part() - the client in a slot has ended; says how, for the log. */
 enum directory_parting link_part(struct link *link, unsigned int slot);

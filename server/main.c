@@ -53,6 +53,9 @@ static const char usage_text[] =
 "      --handshake-timeout SECONDS\n"
 "                          drop a client that does not read its handshake\n"
 "                          (default: 10)\n"
+"      --control PATH|none answer `ivshmem server` at this socket (default:\n"
+"                          " CONFIG_CONTROL_SOCKET " for the links\n"
+"                          of the default file, none for others)\n"
 "\n"
 "Keys of a link:\n"
 "  socket=PATH             default: " CONFIG_SOCKET_DIRECTORY "/NAME.sock\n"
@@ -91,6 +94,7 @@ enum {
 	OPTION_SHOW_QEMU,
 	OPTION_SHOW_LIBVIRT,
 	OPTION_HANDSHAKE_TIMEOUT,
+	OPTION_CONTROL,
 };
 
 static const struct option options[] = {
@@ -98,6 +102,7 @@ static const struct option options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "handshake-timeout", required_argument, NULL,
 	  OPTION_HANDSHAKE_TIMEOUT },
+	{ "control", required_argument, NULL, OPTION_CONTROL },
 	{ "check", no_argument, NULL, OPTION_CHECK },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "show-qemu", required_argument, NULL, OPTION_SHOW_QEMU },
@@ -143,6 +148,9 @@ static void take_option(struct command_line *command, int option, char **argv)
 		break;
 	case OPTION_HANDSHAKE_TIMEOUT:
 		source->handshake_timeout = optarg;
+		break;
+	case OPTION_CONTROL:
+		source->control = optarg;
 		break;
 	case OPTION_CHECK:
 		set_task(command, TASK_CHECK);

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "change.h"
+#include "control.h"
 #include "link.h"
 #include "log.h"
 #include "notify.h"
@@ -80,7 +82,8 @@ static int plan_settings(struct plan *plan)
 		if (!plan->settings[i])
 			return config_fail(plan->error, "out of memory");
 	}
-	return config_check(&plan->config, plan->error);
+	return control_plan(plan->server, &plan->config, plan->error) ||
+	       config_check(&plan->config, plan->error) ? -1 : 0;
 }
 
 static int blame_leaving(struct plan *plan)
@@ -225,8 +228,10 @@ static void plan_carry_out(struct plan *plan)
 		plan->links[i] = NULL;
 	}
 	*end = NULL;
+	control_change(server, &plan->config);
 	server->config = plan->config;
 	server->budget = plan->budget;
+	server->loaded = time(NULL);
 	/* plan_drop() releases the old one. */
 	plan->config = before;
 	log_info("reloaded: %zu link%s", plan->count,
@@ -241,11 +246,15 @@ void reload(struct server *server)
 	notify_reloading();
 	config_init(&plan.config);
 	server->reload_error.text[0] = '\0';
-	if (plan_make(&plan))
+	server->reloads++;
+	server->revision++;
+	if (plan_make(&plan)) {
+		server->reload_failures++;
 		log_error("not reloaded, everything stays as it was: %s",
 			  server->reload_error.text);
-	else
+	} else {
 		plan_carry_out(&plan);
+	}
 	plan_drop(&plan);
 	server->ready_due = true;
 	server->status_due = server->now;

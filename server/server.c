@@ -18,6 +18,7 @@
 
 #include "activation.h"
 #include "client.h"
+#include "control.h"
 #include "link.h"
 #include "log.h"
 #include "notify.h"
@@ -170,12 +171,15 @@ int server_open(struct server *server, const struct config_source *source,
 	server->epoll = -1;
 	server->signals.fd = -1;
 	server->reserve = -1;
+	server->since = time(NULL);
+	server->loaded = server->since;
 	server->now = clock_now();
 	server->clients = UINT_MAX;
 	server->status_due = server->now;
 	if (!fds)
 		log_error("out of memory");
-	else if (!open_loop(server) && !activation_take(&server->config, fds))
+	else if (!open_loop(server) && !activation_take(&server->config, fds) &&
+		 !control_open(server))
 		result = open_links(server, fds);
 	free(fds);
 	if (result)
@@ -197,6 +201,7 @@ void server_close(struct server *server)
 {
 	if (!server->stopping)
 		server_stop(server);
+	control_close(server);
 	close_all(&server->links);
 	close_all(&server->leaving);
 	spare_drop_all(server);
@@ -281,6 +286,8 @@ static int time_to_wait(const struct server *server)
 
 	next = first_timeout(server->links, next);
 	next = first_timeout(server->leaving, next);
+	if (control_next_timeout(server->control) < next)
+		next = control_next_timeout(server->control);
 	if (next == UINT64_MAX)
 		return -1;
 	/* Timeouts are hours at most. */
@@ -314,6 +321,7 @@ static int serve_once(struct server *server)
 
 	run_timeouts(server->links);
 	run_timeouts(server->leaving);
+	control_run_timeouts(server->control);
 	/* Now that no event can name what these free. */
 	if (server->reload_due)
 		reload(server);

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "budget.h"
 #include "config.h"
@@ -14,6 +15,7 @@
 #include "source.h"
 
 struct client;
+struct control;
 struct link;
 struct spare;
 
@@ -25,9 +27,15 @@ struct spare;
  * @links:      one per link of @config, in that order
  * @leaving:    links that are gone from @config, until their clients are let go
  * @spares:     sockets of the service manager's without a link
+ * @control:    where it is asked how things are; NULL for nowhere
  * @epoll:      what is waited for
  * @signals:    the signals that end it, or have the configuration read again
  * @reserve:    a descriptor to give up when there are no others, or -1
+ * @since:      when it began to serve
+ * @reloads:    how often the configuration was read again
+ * @reload_failures: and how often that was refused
+ * @loaded:     when the present configuration was read
+ * @revision:   changes whenever a link's counts do
  * @now:        monotonic milliseconds when this round of the loop began
  * @stopping:   it ends as soon as all links have ended
  * @reload_due: the configuration is to be read again, after this round
@@ -44,9 +52,15 @@ struct server {
 	struct link *links;
 	struct link *leaving;
 	struct spare *spares;
+	struct control *control;
 	int epoll;
 	struct watch signals;
 	int reserve;
+	time_t since;
+	uint64_t reloads;
+	uint64_t reload_failures;
+	time_t loaded;
+	uint64_t revision;
 	uint64_t now;
 	bool stopping;
 	bool reload_due;

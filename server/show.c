@@ -213,8 +213,13 @@ static void print_json_link(const struct link_config *link)
 
 void show_json(const struct config *config)
 {
-	printf("{\"handshake_timeout\": %u, \"links\": [",
+	printf("{\"handshake_timeout\": %u, \"control\": ",
 	       config->handshake_timeout);
+	if (config->control.path)
+		print_json_string(config->control.path);
+	else
+		printf("null");
+	printf(", \"links\": [");
 	for (size_t i = 0; i < config->link_count; i++) {
 		if (i)
 			printf(",\n ");

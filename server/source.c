@@ -17,25 +17,39 @@ static int load_links(const struct config_source *source,
 	return 0;
 }
 
+/*
+ * Only the server of the default file has a control socket without being asked:
+ * there is one place for it, and others may run beside.
+ */
 static int load_files(const struct config_source *source,
 		      struct config *config, struct config_error *error)
 {
 	if (source->file)
 		return config_parse_file(config, source->file, error);
-	if (!source->link_count)
-		return config_parse_default(config, error);
-	return 0;
+	if (source->link_count)
+		return 0;
+	if (config_use_control(config, error))
+		return -1;
+	return config_parse_default(config, error);
+}
+
+static int load_option(struct config *config, const char *key,
+		       const char *value, struct config_error *error)
+{
+	if (!value)
+		return 0;
+	/* Not twice, but instead of what a file says. */
+	config->seen = 0;
+	return config_set_server(config, key, value, error);
 }
 
 static int load_options(const struct config_source *source,
 			struct config *config, struct config_error *error)
 {
-	if (!source->handshake_timeout)
-		return 0;
-	/* Not twice, but instead of what the file says. */
-	config->handshake_timeout_set = false;
-	return config_set_server(config, "handshake-timeout",
-				 source->handshake_timeout, error);
+	if (load_option(config, "handshake-timeout",
+			source->handshake_timeout, error))
+		return -1;
+	return load_option(config, "control", source->control, error);
 }
 
 static int load_all(const struct config_source *source, struct config *config,

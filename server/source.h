@@ -14,12 +14,14 @@
  * @links:             the arguments of --link
  * @link_count:        how many
  * @handshake_timeout: --handshake-timeout, or NULL
+ * @control:           --control, or NULL
  */
 struct config_source {
 	const char *file;
 	const char **links;
 	size_t link_count;
 	const char *handshake_timeout;
+	const char *control;
 };
 
 /**

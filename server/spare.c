@@ -17,7 +17,6 @@
 #include "client.h"
 #include "config.h"
 #include "loop.h"
-#include "protocol.h"
 #include "server.h"
 
 /**
@@ -51,7 +50,7 @@ static void spare_ready(struct watch *watch, uint32_t events)
 
 	(void)events;
 	if (fd >= 0)
-		client_refuse(fd, PROTOCOL_REFUSE_SHUTDOWN);
+		client_refuse(fd, REFUSAL_SHUTDOWN);
 	else if (fd != -EAGAIN && fd != -EINTR && fd != -ECONNABORTED)
 		/* Without descriptors: rather let them wait than spin. */
 		watch_change(spare->server->epoll, watch, 0);

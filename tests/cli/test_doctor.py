@@ -153,6 +153,9 @@ def test_servers_of_the_host(serve, directory: Path):
 def test_list_and_default_device(directory: Path, serve):
     server = serve(peers=2)
     os.rename(server.socket, directory / 'good.sock')
+    # No link's: the server is asked there how it is.
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(directory / 'control.sock'))
     script = run_directory(directory) + f'; {program()} '
     assert 'unix:/run/ivshmem/good.sock' in in_namespace(script + 'list')
     assert json.loads(in_namespace(script + 'list --json')) == {

@@ -10,7 +10,7 @@ from .program import program, run
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ['list', 'info', 'format', 'peers', 'ring', 'wait', 'dump', 'poke',
-            'ping', 'send', 'recv', 'tap', 'doctor']
+            'ping', 'send', 'recv', 'tap', 'server', 'doctor']
 MAN = (ROOT / 'Documentation/man/ivshmem.1').read_text().replace('\\-', '-')
 
 
@@ -140,6 +140,9 @@ def test_the_manual_is_well_formed():
     ('ping', 'unix:/x', '1', '--vector', '256'),
     ('ping', 'unix:/x', '1', '--id', '64'),
     ('ping', '--listen', 'a', 'b'),
+    ('server',),
+    ('server', 'nonsense'),
+    ('server', 'status', 'more'),
     ('doctor', 'a', 'b'),
     ('format', 'unix:/x'),
 ], ids=' '.join)

@@ -79,6 +79,12 @@ def activation(directory, serve):
         one.close()
 
 
+@pytest.fixture
+def control(directory: Path) -> Path:
+    """Where a control socket can be."""
+    return directory / 'control.sock'
+
+
 @pytest.fixture(params=['host', 'newest'])
 def qemu(request):
     """Start QEMUs without a guest, the host's and Debian's newest; they are killed at the

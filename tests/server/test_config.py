@@ -83,6 +83,34 @@ def test_file_layout(configure):
         ('one', 4 << 20, 8, 4), ('two', 65536, 3, 2), ('three', 4 << 20, 8, 4)]
 
 
+def test_control_socket(configure):
+    """The place of it, and that none is meant by none; without the default
+    file there is none."""
+    def control(*arguments):
+        result = run('--check', '--json', *arguments)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)['control']
+
+    path = configure('[server]\ncontrol=/tmp/c\n[link a]\n')
+    assert control('--config', path) == '/tmp/c'
+    assert control('--config', path, '--control', '/tmp/d') == '/tmp/d'
+    assert control('--config', path, '--control', 'none') is None
+    assert control('--config', configure('[link a]\n')) is None
+    assert control('--link', 'a') is None
+    assert control('--link', 'a', '--control', '/tmp/c') == '/tmp/c'
+
+
+@pytest.mark.parametrize('control, expected', [
+    ('/tmp/a.sock', 'control=/tmp/a.sock is the socket of link a, defined by'),
+    ('/' + 'x' * 110, 'longer than the 107 characters'),
+    ('a', 'control=a: expected an absolute path'),
+])
+def test_control_socket_that_cannot_be(control, expected):
+    """As with sockets of links."""
+    assert expected in refused('--link', 'a,socket=/tmp/a.sock', '--control',
+                               control, status=2)
+
+
 def test_file_and_options_together(configure):
     """Links add up; the command line wins over the file."""
     path = configure('[server]\nhandshake-timeout=5\n[link one]\n')
@@ -143,6 +171,10 @@ def test_file_and_options_together(configure):
     ('[link lab]\nallow=@no such\n', 2, 'there is no such group: "@no such'),
     ('[link lab]\nallow=\n', 2, 'there is no such user: ""'),
     ('[server]\nsize=4M\n', 2, 'unknown key "size"; the server has:'),
+    ('[server]\ncontrol=here\n', 2, 'control=here: expected an absolute path'),
+    ('[server]\ncontrol=/x\ncontrol=none\n', 3, 'control is set twice'),
+    ('[server]\ncontrol-mode=0444\n', 2, 'control-mode=0444: expected'),
+    ('[server]\ncontrol-group=no such\n', 2, 'there is no such group'),
     ('[server]\nhandshake-timeout=0\n', 2, 'expected a number from 1 to 3600'),
     ('[server]\nhandshake-timeout=1\nhandshake-timeout=1\n', 3, 'twice'),
     ('[link a]\nsocket=/x\n[link b]\nsocket=/x\n', 3,
@@ -244,11 +276,19 @@ def test_default_file_and_folder():
         echo '[link dropped]' >/etc/ivshmem/ivshmemd.conf.d/a.conf
         {program()} --check
         echo '[link main]' >/etc/ivshmem/ivshmemd.conf
-        {program()} --check"""
+        {program()} --check
+        {program()} --check --json | grep -o '"control": [^,]*'
+        {program()} --check --json --control none | grep -o '"control": [^,]*'
+        echo '[server]' >>/etc/ivshmem/ivshmemd.conf
+        echo 'control=/c' >>/etc/ivshmem/ivshmemd.conf
+        {program()} --check --json | grep -o '"control": [^,]*'"""
     result = subprocess.run(['unshare', '--mount', 'sh', '-euc', script],
                             text=True, capture_output=True, check=True)
     assert [line.split(':')[0] for line in result.stdout.splitlines()] == [
-        'link dropped', 'link main', 'link dropped']
+        'link dropped', 'link main', 'link dropped', '"control"', '"control"',
+        '"control"']
+    assert [line.split(': ')[1] for line in result.stdout.splitlines()[3:]] \
+        == ['"/run/ivshmem/control.sock"', 'null', '"/c"']
 
 
 def test_first_mistake_is_reported(configure):
@@ -330,10 +370,10 @@ def test_too_many_descriptors():
     soft limit is raised as far as possible first."""
     arguments = ['--check', '--link', 'lab,peers=64,vectors=16']
     need = refused(*arguments, status=2, preexec_fn=lambda: limit(1000, 1000))
-    assert 'the links need 1115 descriptors, but this process may have 1000; ' \
+    assert 'the links need 1125 descriptors, but this process may have 1000; ' \
         'raise the limit (LimitNOFILE= in the unit, ulimit -n' in need
     assert run(*arguments,
-               preexec_fn=lambda: limit(64, 1115)).returncode == 0
+               preexec_fn=lambda: limit(64, 1125)).returncode == 0
 
 
 def limit(soft: int, hard: int) -> None:

@@ -2,6 +2,7 @@
 """What comes with the program says the same as the program."""
 import re
 import subprocess
+import tempfile
 
 import pytest
 
@@ -15,7 +16,7 @@ COMPLETION = ROOT / 'completions/ivshmemd'
 def options() -> set[str]:
     """The options that the program accepts, by its own table."""
     found = set(re.findall(r'--[a-z-]+', run('--help').stdout))
-    assert len(found) == 11
+    assert len(found) == 12
     for option in found:
         # An option that does not exist is called unknown.
         assert 'unknown option' not in run(option, '/nonexistent').stderr
@@ -26,6 +27,15 @@ def keys() -> set[str]:
     """The keys of a link, as the program lists them."""
     listed = run('--link', 'lab,no=1').stderr.split('a link has:')[1]
     return set(listed.split())
+
+
+def server_keys() -> set[str]:
+    """The keys of the server, likewise."""
+    with tempfile.NamedTemporaryFile('w', suffix='.conf') as file:
+        file.write('[server]\nno=1\n')
+        file.flush()
+        listed = run('--config', file.name).stderr
+    return set(listed.split('the server has:')[1].split())
 
 
 def page(name: str) -> str:
@@ -50,7 +60,7 @@ def test_man_page_mentions_every_option():
 def test_man_page_mentions_every_key():
     """Each of them has a paragraph."""
     text = page('ivshmemd.conf.5')
-    for key in keys() | {'handshake-timeout'}:
+    for key in keys() | server_keys():
         assert re.search(rf'^ +.*\b{key} = ', text, re.MULTILINE), key
 
 
@@ -80,8 +90,9 @@ def test_example_configuration(tmp_path):
     as_it_is = run('--config', path, '--check', '--json')
     assert as_it_is.returncode == 0, as_it_is.stderr
     shown = re.findall(r'^;([a-z-]+) = ', text, re.MULTILINE)
-    assert set(shown) == keys() | {'handshake-timeout'}
-    path.write_text(re.sub('^;(?!user|group|allow)', '', text,
+    assert set(shown) == keys() | server_keys()
+    # Those of this machine, and what only the default file has.
+    path.write_text(re.sub('^;(?!user|group|allow|control)', '', text,
                            flags=re.MULTILINE))
     uncommented = run('--config', path, '--check', '--json')
     assert uncommented.returncode == 0, uncommented.stderr
@@ -131,6 +142,7 @@ def test_completion_of_keys(directory):
     ('ivshmemd -l lab,layout=', {'auto', 'none', 'raw', 'net', 'blk'}),
     ('ivshmemd -l lab,layout=auto,layout-force=', {'yes', 'no'}),
     ('ivshmemd --handshake-timeout ', set()),
+    ('ivshmemd --control no', {'none'}),
     ('ivshmemd --config test.conf --show-qemu ', {'one', 'two', 'three'}),
     ('ivshmemd -c test.conf --show-libvirt tw', {'two'}),
     ('ivshmemd --config test.c', {'test.conf', 'test.conf.d'}),

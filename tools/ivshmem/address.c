@@ -30,26 +30,43 @@ static void list_type(const char *pattern, mode_t type, glob_t *found)
 	found->gl_pathv[kept] = NULL;
 }
 
-void list_nodes(glob_t *nodes)
+static void leave_out(glob_t *found, bool (*unwanted)(const char *path))
 {
 	size_t i, kept = 0;
 
-	list_type("/dev/ivshmem*", S_IFCHR, nodes);
-	/* Those of sections are /dev/ivshmemN.NAME. */
-	for (i = 0; i < nodes->gl_pathc; i++) {
-		if (strchr(nodes->gl_pathv[i], '.'))
-			free(nodes->gl_pathv[i]);
+	for (i = 0; i < found->gl_pathc; i++) {
+		if (unwanted(found->gl_pathv[i]))
+			free(found->gl_pathv[i]);
 		else
-			nodes->gl_pathv[kept++] = nodes->gl_pathv[i];
+			found->gl_pathv[kept++] = found->gl_pathv[i];
 	}
-	nodes->gl_pathc = kept;
-	if (nodes->gl_pathv)
-		nodes->gl_pathv[kept] = NULL;
+	found->gl_pathc = kept;
+	if (found->gl_pathv)
+		found->gl_pathv[kept] = NULL;
+}
+
+/* Those of sections are /dev/ivshmemN.NAME. */
+static bool is_section(const char *path)
+{
+	return strchr(path, '.');
+}
+
+/* There the server is asked how it is. */
+static bool is_control(const char *path)
+{
+	return !strcmp(path, CONTROL_SOCKET);
+}
+
+void list_nodes(glob_t *nodes)
+{
+	list_type("/dev/ivshmem*", S_IFCHR, nodes);
+	leave_out(nodes, is_section);
 }
 
 void list_sockets(glob_t *sockets)
 {
 	list_type(SERVER_SOCKETS, S_IFSOCK, sockets);
+	leave_out(sockets, is_control);
 }
 
 bool is_address(const char *text)

@@ -10,6 +10,8 @@
 #include <stddef.h>
 
 #define SERVER_SOCKETS	"/run/ivshmem/*.sock"
+/* The one among them that is no link's */
+#define CONTROL_SOCKET	"/run/ivshmem/control.sock"
 
 /** list_nodes() - devices /dev/ivshmemN, not of sections; globfree() it */
 void list_nodes(glob_t *nodes);
