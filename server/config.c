@@ -58,6 +58,7 @@ void config_free(struct config *config)
 		link_clear(&config->links[i]);
 	free(config->links);
 	free(config->control.path);
+	free(config->metrics_file);
 	config_init(config);
 }
 

@@ -97,6 +97,7 @@ struct link_config {
  *                     not read its handshake is dropped
  * @control:           where to ask the server how things are; without a path
  *                     nowhere
+ * @metrics_file:      absolute path of a file with metrics, or NULL
  * @seen:              bit per key of the server that was set, to notice one that
  *                     is set twice
  */
@@ -105,6 +106,7 @@ struct config {
 	size_t link_count;
 	unsigned int handshake_timeout;
 	struct socket_config control;
+	char *metrics_file;
 	unsigned int seen;
 };
 

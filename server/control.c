@@ -17,6 +17,7 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "server.h"
 #include "status.h"
 
@@ -70,6 +71,7 @@ static const struct request {
 	const char *name;
 	char *(*answer)(const struct server *server);
 } requests[] = {
+	{ "metrics", metrics_text },
 	{ "status", status_json },
 };
 

@@ -412,6 +412,15 @@ static int set_control_group(struct config *config, const char *value,
 			   error);
 }
 
+static int set_metrics_file(struct config *config, const char *value,
+			    struct config_error *error)
+{
+	if (!strcmp(value, "none"))
+		return 0;
+	return set_path(&config->metrics_file, "metrics-file", value, value,
+			error);
+}
+
 static const struct server_key {
 	const char *name;
 	int (*set)(struct config *config, const char *value,
@@ -421,6 +430,7 @@ static const struct server_key {
 	{ "control", set_control },
 	{ "control-mode", set_control_mode },
 	{ "control-group", set_control_group },
+	{ "metrics-file", set_metrics_file },
 };
 
 #define SERVER_KEYS (sizeof(server_keys) / sizeof(*server_keys))

@@ -212,6 +212,11 @@ static struct link *take_link(struct plan *plan, size_t i)
 	return link;
 }
 
+static bool same_text(const char *one, const char *other)
+{
+	return one && other ? !strcmp(one, other) : one == other;
+}
+
 static void plan_carry_out(struct plan *plan)
 {
 	struct server *server = plan->server;
@@ -232,6 +237,9 @@ static void plan_carry_out(struct plan *plan)
 	server->config = plan->config;
 	server->budget = plan->budget;
 	server->loaded = time(NULL);
+	if (!same_text(before.metrics_file, server->config.metrics_file))
+		metrics_remove(before.metrics_file);
+	metrics_write(server);
 	/* plan_drop() releases the old one. */
 	plan->config = before;
 	log_info("reloaded: %zu link%s", plan->count,

@@ -184,6 +184,8 @@ int server_open(struct server *server, const struct config_source *source,
 	free(fds);
 	if (result)
 		server_close(server);
+	else
+		metrics_write(server);
 	return result;
 }
 
@@ -201,6 +203,7 @@ void server_close(struct server *server)
 {
 	if (!server->stopping)
 		server_stop(server);
+	metrics_remove(server->config.metrics_file);
 	control_close(server);
 	close_all(&server->links);
 	close_all(&server->leaving);
@@ -288,6 +291,8 @@ static int time_to_wait(const struct server *server)
 	next = first_timeout(server->leaving, next);
 	if (control_next_timeout(server->control) < next)
 		next = control_next_timeout(server->control);
+	if (metrics_next_timeout(server) < next)
+		next = metrics_next_timeout(server);
 	if (next == UINT64_MAX)
 		return -1;
 	/* Timeouts are hours at most. */
@@ -322,6 +327,7 @@ static int serve_once(struct server *server)
 	run_timeouts(server->links);
 	run_timeouts(server->leaving);
 	control_run_timeouts(server->control);
+	metrics_run_timeouts(server);
 	/* Now that no event can name what these free. */
 	if (server->reload_due)
 		reload(server);

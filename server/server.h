@@ -12,6 +12,7 @@
 #include "budget.h"
 #include "config.h"
 #include "loop.h"
+#include "metrics.h"
 #include "source.h"
 
 struct client;
@@ -36,6 +37,7 @@ struct spare;
  * @reload_failures: and how often that was refused
  * @loaded:     when the present configuration was read
  * @revision:   changes whenever a link's counts do
+ * @metrics:    the file with them
  * @now:        monotonic milliseconds when this round of the loop began
  * @stopping:   it ends as soon as all links have ended
  * @reload_due: the configuration is to be read again, after this round
@@ -61,6 +63,7 @@ struct server {
 	uint64_t reload_failures;
 	time_t loaded;
 	uint64_t revision;
+	struct metrics metrics;
 	uint64_t now;
 	bool stopping;
 	bool reload_due;

@@ -143,6 +143,7 @@ def test_the_manual_is_well_formed():
     ('server',),
     ('server', 'nonsense'),
     ('server', 'status', 'more'),
+    ('server', 'metrics', '--json'),
     ('doctor', 'a', 'b'),
     ('format', 'unix:/x'),
 ], ids=' '.join)

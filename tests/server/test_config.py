@@ -175,6 +175,7 @@ def test_file_and_options_together(configure):
     ('[server]\ncontrol=/x\ncontrol=none\n', 3, 'control is set twice'),
     ('[server]\ncontrol-mode=0444\n', 2, 'control-mode=0444: expected'),
     ('[server]\ncontrol-group=no such\n', 2, 'there is no such group'),
+    ('[server]\nmetrics-file=x\n', 2, 'metrics-file=x: expected an absolute'),
     ('[server]\nhandshake-timeout=0\n', 2, 'expected a number from 1 to 3600'),
     ('[server]\nhandshake-timeout=1\nhandshake-timeout=1\n', 3, 'twice'),
     ('[link a]\nsocket=/x\n[link b]\nsocket=/x\n', 3,
