@@ -34,6 +34,8 @@ static const struct {
 	{ -13, -EACCES },	/* not for this user */
 	{ -108, -ESHUTDOWN },	/* about to end */
 	{ -24, -ENFILE },	/* out of descriptors over there */
+	{ -122, -EDQUOT },	/* this user has enough slots */
+	{ -11, -EAGAIN },	/* this user connects too often */
 };
 
 #define OPEN_TIMEOUT_MS		5000

@@ -33,8 +33,8 @@ void budget_raise_limit(void)
 
 static uint64_t descriptors_of(const struct link_config *link)
 {
-	return DESCRIPTORS_OF_LINK + BUDGET_REFUSED + link->peers +
-	       (uint64_t)link->peers * link->vectors;
+	return DESCRIPTORS_OF_LINK + BUDGET_REFUSED + BUDGET_WAITING +
+	       link->peers + (uint64_t)link->peers * link->vectors;
 }
 
 /*

@@ -11,6 +11,9 @@
 /* Refused clients of one link whose sockets are kept until they hang up. */
 #define BUDGET_REFUSED	8
 
+/* Clients of one link who wait for their turn to be served. */
+#define BUDGET_WAITING	16
+
 /* Those who are asking at the control socket at the same time. */
 #define BUDGET_VISITORS	8
 

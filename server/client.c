@@ -56,6 +56,8 @@ static void client_close(struct client *client)
 
 	if (client->state == CLIENT_REFUSED)
 		link->refused--;
+	else if (client->state == CLIENT_WAITING)
+		link->waiting--;
 	else
 		link_vacate(link, client->slot);
 	client->state = CLIENT_CLOSED;
@@ -67,16 +69,31 @@ static void client_close(struct client *client)
 	server_bury(link->server, client);
 }
 
+static int tell_refusal(int fd, enum refusal refusal)
+{
+	struct protocol_message message = {
+		.value = refusal_version(refusal),
+		.fd = -1,
+	};
+
+	return protocol_send(fd, &message);
+}
+
 void client_hang_up(struct client *client)
 {
 	struct protocol_message message = {
 		.value = PROTOCOL_ABORT,
 		.fd = -1,
 	};
+	struct link *link = client->link;
 
-	if (client->state == CLIENT_HANDSHAKE &&
-	    client->step < PROTOCOL_PREAMBLE)
+	if (client->state == CLIENT_WAITING) {
+		link_count(link, &link->counts.refusals[REFUSAL_SHUTDOWN]);
+		tell_refusal(client->watch.fd, REFUSAL_SHUTDOWN);
+	} else if (client->state == CLIENT_HANDSHAKE &&
+		   client->step < PROTOCOL_PREAMBLE) {
 		protocol_send(client->watch.fd, &message);
+	}
 	client_close(client);
 }
 
@@ -99,9 +116,12 @@ static void log_gone(const struct client *client, int priority,
 	char connected[32] = "";
 	struct tm local;
 
-	if (client->state == CLIENT_REFUSED) {
-		log_client(client, LOG_DEBUG, "pid %d, refused before, is gone",
-			   client->credentials.pid);
+	if (client->state == CLIENT_REFUSED ||
+	    client->state == CLIENT_WAITING) {
+		log_client(client, LOG_DEBUG, "pid %d, %s, is gone",
+			   client->credentials.pid,
+			   client->state == CLIENT_REFUSED ?
+			   "refused before" : "waiting for its turn");
 		return;
 	}
 	if (localtime_r(&client->since, &local))
@@ -268,36 +288,26 @@ static void bound_send_buffer(const struct client *client)
 }
 
 static struct client *client_new(struct link *link, int fd,
-				 enum client_state state)
+				 const struct ucred *credentials)
 {
 	struct client *client = calloc(1, sizeof(*client));
-	socklen_t length = sizeof(client->credentials);
 
 	if (!client)
 		return NULL;
 	client->link = link;
-	client->state = state;
+	client->state = CLIENT_WAITING;
 	client->watch.fd = fd;
 	client->watch.ready = client_ready;
 	client->since = time(NULL);
-	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &client->credentials, &length);
+	client->credentials = *credentials;
 	if (watch_add(link->server->epoll, &client->watch, EVENTS_OF_CLIENT)) {
 		free(client);
 		return NULL;
 	}
 	client->next = link->clients;
 	link->clients = client;
+	link->waiting++;
 	return client;
-}
-
-static int tell_refusal(int fd, enum refusal refusal)
-{
-	struct protocol_message message = {
-		.value = refusal_version(refusal),
-		.fd = -1,
-	};
-
-	return protocol_send(fd, &message);
 }
 
 void client_refuse(int fd, enum refusal refusal)
@@ -320,37 +330,32 @@ static void hang_up_on_oldest_refused(struct link *link)
 		client_close(oldest);
 }
 
-static void client_turn_away(struct link *link, int fd, enum refusal refusal)
+static void client_turn_away(struct client *client, enum refusal refusal)
 {
-	struct client *client;
+	struct link *link = client->link;
 
 	link_count(link, &link->counts.refusals[refusal]);
 	if (link->refused == BUDGET_REFUSED)
 		hang_up_on_oldest_refused(link);
-	client = client_new(link, fd, CLIENT_REFUSED);
-	if (!client) {
-		client_refuse(fd, refusal);
-		return;
-	}
+	link->waiting--;
 	link->refused++;
+	client->state = CLIENT_REFUSED;
 	client->deadline = link->server->now + REFUSED_LINGER;
 	log_client(client, LOG_WARNING, "pid %d (uid %u) was refused: %s",
 		   client->credentials.pid, client->credentials.uid,
 		   refusal_reason(refusal));
-	if (tell_refusal(fd, refusal))
+	if (tell_refusal(client->watch.fd, refusal))
 		client_close(client);
 }
 
-static void client_serve(struct link *link, int fd, unsigned int slot)
+static void client_serve(struct client *client, unsigned int slot)
 {
-	struct client *client = client_new(link, fd, CLIENT_HANDSHAKE);
+	struct link *link = client->link;
 
-	if (!client) {
-		link_count(link, &link->counts.refusals[REFUSAL_EXHAUSTED]);
-		client_refuse(fd, REFUSAL_EXHAUSTED);
-		return;
-	}
+	link->waiting--;
+	client->state = CLIENT_HANDSHAKE;
 	client->slot = slot;
+	client->retry = 0;
 	client->deadline = link->server->now + handshake_timeout(client);
 	log_client(client, LOG_DEBUG, "slot %u: pid %d (uid %u) connected",
 		   slot, client->credentials.pid, client->credentials.uid);
@@ -360,25 +365,134 @@ static void client_serve(struct link *link, int fd, unsigned int slot)
 	client_tell(client);
 }
 
+static bool has_enough(const struct link *link, uid_t uid)
+{
+	unsigned int limit = link->config->clients_per_user;
+
+	return limit && link_clients_of(link, uid) >= limit;
+}
+
+static bool has_hung_up(int fd)
+{
+	char byte;
+
+	return !recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+}
+
+/*
+ * Who has ended before this client came makes room for it, even if the event
+ * that says so is still to come.
+ */
+static void make_room(struct link *link)
+{
+	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
+		struct client *client = link->slots[slot];
+
+		if (client && has_hung_up(client->watch.fd))
+			client_gone(client);
+	}
+}
+
+static void client_admit(struct client *client)
+{
+	struct link *link = client->link;
+	uid_t uid = client->credentials.uid;
+	int slot;
+
+	if (link_free_slot(link) < 0 || has_enough(link, uid))
+		make_room(link);
+	slot = link_free_slot(link);
+	if (link->stop_by)
+		client_turn_away(client, REFUSAL_SHUTDOWN);
+	else if (!permission_granted(link->config, client->watch.fd))
+		client_turn_away(client, REFUSAL_PERMISSION);
+	else if (has_enough(link, uid))
+		client_turn_away(client, REFUSAL_USER);
+	else if (slot < 0)
+		client_turn_away(client, REFUSAL_FULL);
+	else
+		client_serve(client, (unsigned int)slot);
+}
+
+/* When a client of this user can be served: now, which it then is, or later. */
+static uint64_t turn_of(struct link *link, uid_t uid)
+{
+	struct pace_limit limit = {
+		.per_second = link->config->connects_per_second,
+		/* All may come at once, as they do when the host starts. */
+		.burst = link->config->connects_per_second +
+			 link->config->peers,
+	};
+
+	/* Who waits to be accepted when the link stops is told at once. */
+	if (!limit.per_second || link->stop_by)
+		return link->server->now;
+	return pace_take(&link->pace, &limit, uid, link->server->now);
+}
+
+void client_take_turn(struct client *client)
+{
+	client->retry = turn_of(client->link, client->credentials.uid);
+	if (client->retry <= client->link->server->now)
+		client_admit(client);
+}
+
+/*
+ * Who comes too often is worth a few system calls, and a place to wait only if
+ * there are not many there already.
+ */
+static bool may_wait(const struct link *link, int fd)
+{
+	return link->waiting < BUDGET_WAITING && !has_hung_up(fd);
+}
+
+static void refuse_at_once(struct link *link, int fd, enum refusal refusal,
+			   const struct ucred *credentials)
+{
+	link_count(link, &link->counts.refusals[refusal]);
+	log_limited(&link->limit, link->server->now, LOG_WARNING,
+		    "link %s: pid %d (uid %u) was refused: %s",
+		    link->config->name, credentials->pid, credentials->uid,
+		    refusal_reason(refusal));
+	client_refuse(fd, refusal);
+}
+
 void client_accept(struct link *link, int fd)
 {
-	int slot = link_free_slot(link);
+	struct ucred credentials = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	socklen_t length = sizeof(credentials);
+	struct client *client;
+	uint64_t turn;
+	bool waits;
 
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
 	link_count(link, &link->counts.connects);
-	if (link->stop_by)
-		client_turn_away(link, fd, REFUSAL_SHUTDOWN);
-	else if (!permission_granted(link->config, fd))
-		client_turn_away(link, fd, REFUSAL_PERMISSION);
-	else if (slot < 0)
-		client_turn_away(link, fd, REFUSAL_FULL);
+	/* Not before those who have been waiting. */
+	turn = link_next_turn(link, credentials.uid);
+	waits = turn != UINT64_MAX;
+	if (!waits) {
+		turn = turn_of(link, credentials.uid);
+		waits = turn > link->server->now;
+	}
+	if (waits && !may_wait(link, fd)) {
+		refuse_at_once(link, fd, REFUSAL_PACE, &credentials);
+		return;
+	}
+	client = client_new(link, fd, &credentials);
+	if (!client)
+		refuse_at_once(link, fd, REFUSAL_EXHAUSTED, &credentials);
+	else if (waits)
+		client->retry = turn;
 	else
-		client_serve(link, fd, (unsigned int)slot);
+		client_admit(client);
 }
 
 uint64_t client_next_timeout(const struct client *client)
 {
 	if (client->state == CLIENT_JOINED)
 		return UINT64_MAX;
+	if (client->state == CLIENT_WAITING)
+		return client->retry;
 	if (client->retry && client->retry < client->deadline)
 		return client->retry;
 	return client->deadline;

@@ -16,6 +16,7 @@
 struct link;
 
 enum client_state {
+	CLIENT_WAITING,		/* is not served yet: its user connects too often */
 	CLIENT_HANDSHAKE,	/* is being told */
 	CLIENT_JOINED,		/* knows everything, only its end is awaited */
 	CLIENT_REFUSED,		/* was told so, is expected to hang up */
@@ -28,10 +29,11 @@ enum client_state {
  * @link:     the link
  * @next:     the next connection of the link, or the next one to be freed
  * @state:    where it stands
- * @slot:     its slot, unless refused
+ * @slot:     its slot, if it is in the handshake or has joined
  * @step:     handshake messages that were sent; the next one is computed
  * @deadline: when it is dropped, unless joined
- * @retry:    when to try again to send, 0 if that is not what it waits for
+ * @retry:    when to try again to send, or when it is its turn; 0 if neither is
+ *            what it waits for
  * @starved:  since when descriptors of others keep it from being told, or 0
  * @since:    when it connected
  * @credentials: who it was when it connected
@@ -49,6 +51,13 @@ struct client {
 	time_t since;
 	struct ucred credentials;
 };
+
+/**
+ * client_take_turn() - serve or refuse a client, if it is its turn by now
+ *
+ * To make room, it may close a client that was refused before.
+ */
+void client_take_turn(struct client *client);
 
 /** client_accept() - take care of a new connection: serve it or refuse it. */
 void client_accept(struct link *link, int fd);

@@ -20,6 +20,7 @@
 #define DEFAULT_VECTORS			4
 #define DEFAULT_MODE			0660
 #define DEFAULT_HANDSHAKE_TIMEOUT	10
+#define DEFAULT_CONNECTS_PER_SECOND	100
 
 static void socket_init(struct socket_config *socket, const char *key)
 {
@@ -135,6 +136,7 @@ static int link_init(struct link_config *link, const char *name,
 	link->size = DEFAULT_SIZE;
 	link->peers = DEFAULT_PEERS;
 	link->vectors = DEFAULT_VECTORS;
+	link->connects_per_second = DEFAULT_CONNECTS_PER_SECOND;
 	socket_init(&link->socket, "socket");
 	link->origin = strdup(origin);
 	if (asprintf(&link->socket.path, CONFIG_SOCKET_DIRECTORY "/%s.sock",

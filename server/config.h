@@ -27,6 +27,9 @@
 /* A client gets one descriptor for each eventfd of its link. */
 #define LINK_MAX_EVENTFDS	4096
 
+/* A user may connect more often only without any limit. */
+#define LINK_MAX_CONNECTS	100000
+
 enum memory_kind {
 	MEMORY_MEMFD,
 	MEMORY_HUGETLB,
@@ -69,6 +72,8 @@ struct socket_config {
  * @layout_force: so is a file that holds something else
  * @allowed:   who may join; nobody listed means whoever can open the socket
  * @allowed_count: entries of @allowed
+ * @clients_per_user: slots that one user may have; 0 for all
+ * @connects_per_second: how often one user may connect; 0 for any
  * @origin:    where it was defined, for messages: "FILE:LINE" or "--link NAME"
  * @seen:      bit per key that was set, to notice one that is set twice
  */
@@ -85,6 +90,8 @@ struct link_config {
 	bool layout_force;
 	struct allowed_id *allowed;
 	size_t allowed_count;
+	unsigned int clients_per_user;
+	unsigned int connects_per_second;
 	char *origin;
 	unsigned int seen;
 };

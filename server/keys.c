@@ -329,6 +329,30 @@ static int set_layout_force(struct link_config *link, const char *value,
 	return 0;
 }
 
+static int set_limit(unsigned int *limit, const char *key, const char *value,
+		     unsigned int most, struct config_error *error)
+{
+	if (!strcmp(value, "none")) {
+		*limit = 0;
+		return 0;
+	}
+	return set_count(limit, key, value, 1, most, error);
+}
+
+static int set_clients_per_user(struct link_config *link, const char *value,
+				struct config_error *error)
+{
+	return set_limit(&link->clients_per_user, "clients-per-user", value,
+			 LINK_MAX_PEERS, error);
+}
+
+static int set_connects_per_second(struct link_config *link, const char *value,
+				   struct config_error *error)
+{
+	return set_limit(&link->connects_per_second, "connects-per-second",
+			 value, LINK_MAX_CONNECTS, error);
+}
+
 static const struct link_key {
 	const char *name;
 	int (*set)(struct link_config *link, const char *value,
@@ -345,13 +369,15 @@ static const struct link_key {
 	{ "user", set_user },
 	{ "group", set_group },
 	{ "allow", set_allow },
+	{ "clients-per-user", set_clients_per_user },
+	{ "connects-per-second", set_connects_per_second },
 };
 
 #define LINK_KEYS (sizeof(link_keys) / sizeof(*link_keys))
 
 static int refuse_unknown_key(const char *key, struct config_error *error)
 {
-	char known[128] = "";
+	char known[192] = "";
 	size_t used = 0;
 
 	for (size_t i = 0; i < LINK_KEYS; i++)

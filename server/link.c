@@ -212,6 +212,18 @@ int link_free_slot(const struct link *link)
 	return -1;
 }
 
+unsigned int link_clients_of(const struct link *link, uid_t uid)
+{
+	unsigned int count = 0;
+
+	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
+		if (link->slots[slot] &&
+		    link->slots[slot]->credentials.uid == uid)
+			count++;
+	}
+	return count;
+}
+
 static void drain_slot(const struct link *link, unsigned int slot)
 {
 	unsigned int vectors = link->config->vectors;
@@ -412,7 +424,8 @@ void link_stop(struct link *link)
 	for (client = link->clients; client; ) {
 		struct client *next = client->next;
 
-		if (client->state == CLIENT_JOINED)
+		if (client->state == CLIENT_JOINED ||
+		    client->state == CLIENT_WAITING)
 			client_hang_up(client);
 		client = next;
 	}
@@ -451,6 +464,41 @@ uint64_t link_next_timeout(const struct link *link)
 	return next;
 }
 
+uint64_t link_next_turn(const struct link *link, uid_t uid)
+{
+	uint64_t turn = UINT64_MAX;
+
+	for (const struct client *client = link->clients;
+	     client && link->waiting; client = client->next) {
+		if (client->state == CLIENT_WAITING &&
+		    client->credentials.uid == uid && client->retry < turn)
+			turn = client->retry;
+	}
+	return turn;
+}
+
+static struct client *next_in_turn(const struct link *link)
+{
+	struct client *next = NULL;
+
+	for (struct client *client = link->clients; client;
+	     client = client->next) {
+		/* New ones are put in front. */
+		if (client->state == CLIENT_WAITING &&
+		    (!next || client->retry <= next->retry))
+			next = client;
+	}
+	return next && next->retry <= link->server->now ? next : NULL;
+}
+
+static void admit_waiting(struct link *link)
+{
+	struct client *client;
+
+	while (link->waiting && (client = next_in_turn(link)))
+		client_take_turn(client);
+}
+
 void link_run_timeouts(struct link *link)
 {
 	struct client *client = link->clients;
@@ -468,4 +516,5 @@ void link_run_timeouts(struct link *link)
 		client_run_timeouts(client);
 		client = next;
 	}
+	admit_waiting(link);
 }

@@ -15,6 +15,7 @@
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "pace.h"
 #include "refusal.h"
 
 struct client;
@@ -51,6 +52,8 @@ struct link_counts {
  * @slots:    who is in each slot, or NULL
  * @clients:  every connection, those that were refused included
  * @refused:  how many of them were
+ * @waiting:  how many wait for their turn
+ * @pace:     how often users connect
  * @joined:   clients that have a slot
  * @resume:   when to accept again after a shortage; 0 if accepting
  * @stop_by:  when it ends at the latest, once it is stopped; 0 before
@@ -71,6 +74,8 @@ struct link {
 	struct client **slots;
 	struct client *clients;
 	unsigned int refused;
+	unsigned int waiting;
+	struct pace pace;
 	unsigned int joined;
 	uint64_t resume;
 	uint64_t stop_by;
@@ -117,6 +122,15 @@ bool link_has_ended(const struct link *link);
  * Return: its number, or -1 if the link is full.
  */
 int link_free_slot(const struct link *link);
+
+/**
+ * link_next_turn() - when it is the turn of a client of a user who waits
+ * Return: UINT64_MAX if none does.
+ */
+uint64_t link_next_turn(const struct link *link, uid_t uid);
+
+/** link_clients_of() - slots that a user has. */
+unsigned int link_clients_of(const struct link *link, uid_t uid);
 
 /**
  * link_occupy() - a client gets a slot

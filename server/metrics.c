@@ -169,10 +169,12 @@ static void print_clients(FILE *out, const struct server *server)
 	const struct link *link = server->links;
 
 	begin(out, "link_clients", "gauge",
-	      "Clients that have a slot, by how far they are.");
+	      "Clients that were not refused, by how far they are.");
 	for (; link; link = link->next) {
 		const char *name = link->config->name;
 
+		fprintf(out, "ivshmemd_link_clients{link=\"%s\",state="
+			"\"waiting\"} %u\n", name, link->waiting);
 		fprintf(out, "ivshmemd_link_clients{link=\"%s\",state="
 			"\"handshake\"} %u\n", name,
 			count_state(link, CLIENT_HANDSHAKE));

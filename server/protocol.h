@@ -25,6 +25,8 @@
 #define PROTOCOL_REFUSE_PERMISSION	(-13)	/* EACCES */
 #define PROTOCOL_REFUSE_SHUTDOWN	(-108)	/* ESHUTDOWN */
 #define PROTOCOL_REFUSE_EXHAUSTED	(-24)	/* EMFILE */
+#define PROTOCOL_REFUSE_USER		(-122)	/* EDQUOT */
+#define PROTOCOL_REFUSE_PACE		(-11)	/* EAGAIN */
 
 /*
  * Neither an ID (0 to 65535) nor anything else that a client accepts before

@@ -28,6 +28,14 @@ static const struct {
 		PROTOCOL_REFUSE_EXHAUSTED, "exhausted",
 		"there are no descriptors left; raise LimitNOFILE",
 	},
+	[REFUSAL_USER] = {
+		PROTOCOL_REFUSE_USER, "user-limit",
+		"its user has as many clients as clients-per-user= allows",
+	},
+	[REFUSAL_PACE] = {
+		PROTOCOL_REFUSE_PACE, "pace",
+		"its user connects too often for connects-per-second=",
+	},
 };
 
 int64_t refusal_version(enum refusal refusal)

@@ -119,6 +119,7 @@ static struct json_object *link_json(const struct link *link)
 	add_layout(object, link);
 	add_number(object, "peers", config->peers);
 	add_number(object, "vectors", config->vectors);
+	add_number(object, "waiting", link->waiting);
 	json_object_object_add(object, "counts", counts_json(&link->counts));
 	json_object_object_add(object, "refusals",
 			       refusals_json(&link->counts));

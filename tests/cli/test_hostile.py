@@ -10,7 +10,9 @@ from .hostile import handshake
 from .program import run
 
 REFUSAL = {-87: 'every slot of the link is taken', -108: 'shutting down',
-           -24: 'out of file descriptors', -13: 'permission denied'}
+           -24: 'out of file descriptors', -13: 'permission denied',
+           -122: 'as many slots as clients-per-user= allows',
+           -11: 'connects too often'}
 
 
 @pytest.mark.parametrize('version', [1, 2, -1, 1 << 40])

@@ -166,6 +166,8 @@ static void refusals_are_told_apart(void **state)
 	assert_int_equal(OPENED({ -13 }), -EACCES);
 	assert_int_equal(OPENED({ -108 }), -ESHUTDOWN);
 	assert_int_equal(OPENED({ -24 }), -ENFILE);
+	assert_int_equal(OPENED({ -122 }), -EDQUOT);
+	assert_int_equal(OPENED({ -11 }), -EAGAIN);
 }
 
 static void other_versions_are_refused(void **state)

@@ -16,6 +16,8 @@ REFUSED_FULL = -87
 REFUSED_PERMISSION = -13
 REFUSED_SHUTDOWN = -108
 REFUSED_EXHAUSTED = -24
+REFUSED_USER = -122
+REFUSED_PACE = -11
 
 
 class Client:
@@ -23,8 +25,9 @@ class Client:
 
     def __init__(self, path: Path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(BOUND)
+        # With a timeout it would not wait where others have filled the queue.
         self.socket.connect(str(path))
+        self.socket.settimeout(BOUND)
         self.id = -1
         self.memory = -1
         self.eventfds: dict[int, list[int]] = {}
@@ -49,7 +52,8 @@ class Client:
 
     def handshake(self, peers: int, vectors: int) -> 'Client':
         """Receive the whole handshake of a link of that shape."""
-        assert self.message() == (0, None)
+        first = self.message()
+        assert first == (0, None), first
         self.id, nothing = self.message()
         assert nothing is None
         value, self.memory = self.message()

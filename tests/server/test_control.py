@@ -40,7 +40,7 @@ def test_status_of_an_idle_server(served, control):
     assert link == {
         'name': 'lab', 'state': 'serving', 'size': 65536, 'peers': 3,
         'socket': str(control.parent / 'lab.sock'), 'vectors': 2,
-        'memory': 'memfd', 'layout': None, 'slots': [],
+        'memory': 'memfd', 'layout': None, 'waiting': 0, 'slots': [],
         'counts': {'connects': 0, 'joins': 0, 'drops': 0, 'reclaimed': 0,
                    'crashes': 0},
         'refusals': dict.fromkeys(link['refusals'], 0)}

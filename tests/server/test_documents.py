@@ -141,6 +141,7 @@ def test_completion_of_keys(directory):
     ('ivshmemd -l lab,size=', set()),
     ('ivshmemd -l lab,layout=', {'auto', 'none', 'raw', 'net', 'blk'}),
     ('ivshmemd -l lab,layout=auto,layout-force=', {'yes', 'no'}),
+    ('ivshmemd -l lab,clients-per-user=', {'none'}),
     ('ivshmemd --handshake-timeout ', set()),
     ('ivshmemd --control no', {'none'}),
     ('ivshmemd --config test.conf --show-qemu ', {'one', 'two', 'three'}),

@@ -53,6 +53,12 @@ static const char *server_open_error(int error)
 	case -ENFILE:
 		return "the server refused: it is out of file descriptors; "
 		       "raise its limit (LimitNOFILE=)";
+	case -EDQUOT:
+		return "the server refused: this user has as many slots as "
+		       "clients-per-user= allows";
+	case -EAGAIN:
+		return "the server refused: this user connects too often; try "
+		       "again later";
 	case -EPROTO:
 		return "what answers does not speak the protocol of ivshmem "
 		       "servers, version 0";
