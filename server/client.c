@@ -31,10 +31,30 @@
 
 #define EVENTS_OF_CLIENT	(EPOLLIN | EPOLLRDHUP)
 
-#define log_client(client, priority, format, ...) \
-	log_limited(&(client)->link->limit, (client)->link->server->now, \
-		    priority, "link %s: " format, \
-		    (client)->link->config->name, __VA_ARGS__)
+/* @id is what the journal is told that it is, or NULL. */
+#define log_client(client, priority, id, format, ...) do { \
+	struct log_event event_ = event_of(client, id); \
+	log_event(&(client)->link->limit, (client)->link->server->now, \
+		  priority, &event_, "link %s: " format, event_.link, \
+		  __VA_ARGS__); \
+} while (0)
+
+static bool has_slot(const struct client *client)
+{
+	return client->state == CLIENT_HANDSHAKE ||
+	       client->state == CLIENT_JOINED;
+}
+
+static struct log_event event_of(const struct client *client, const char *id)
+{
+	return (struct log_event) {
+		.id = id,
+		.link = client->link->config->name,
+		.slot = has_slot(client) ? (int)client->slot : -1,
+		.pid = client->credentials.pid,
+		.uid = client->credentials.uid,
+	};
+}
 
 static uint64_t handshake_timeout(const struct client *client)
 {
@@ -118,7 +138,7 @@ static void log_gone(const struct client *client, int priority,
 
 	if (client->state == CLIENT_REFUSED ||
 	    client->state == CLIENT_WAITING) {
-		log_client(client, LOG_DEBUG, "pid %d, %s, is gone",
+		log_client(client, LOG_DEBUG, NULL, "pid %d, %s, is gone",
 			   client->credentials.pid,
 			   client->state == CLIENT_REFUSED ?
 			   "refused before" : "waiting for its turn");
@@ -127,15 +147,17 @@ static void log_gone(const struct client *client, int priority,
 	if (localtime_r(&client->since, &local))
 		strftime(connected, sizeof(connected), "%F %T", &local);
 	if (client->state == CLIENT_HANDSHAKE)
-		log_client(client, priority, "slot %u: pid %d (uid %u), "
-			   "connected since %s, %s in its handshake after %u "
-			   "of %u messages", client->slot,
+		log_client(client, priority, LOG_ID_LEAVE,
+			   "slot %u: pid %d (uid %u), connected since %s, %s "
+			   "in its handshake after %u of %u messages",
+			   client->slot,
 			   client->credentials.pid, client->credentials.uid,
 			   connected, why, client->step,
 			   handshake_length(client));
 	else
-		log_client(client, priority, "slot %u: pid %d (uid %u), "
-			   "connected since %s, %s%s", client->slot,
+		log_client(client, priority, LOG_ID_LEAVE,
+			   "slot %u: pid %d (uid %u), connected since %s, %s%s",
+			   client->slot,
 			   client->credentials.pid, client->credentials.uid,
 			   connected, why, parting_text(client));
 }
@@ -164,9 +186,9 @@ static void client_joined(struct client *client)
 	client->state = CLIENT_JOINED;
 	client->retry = 0;
 	link_count(client->link, &client->link->counts.joins);
-	log_client(client, LOG_INFO, "slot %u: pid %d (uid %u) joined",
-		   client->slot, client->credentials.pid,
-		   client->credentials.uid);
+	log_client(client, LOG_INFO, LOG_ID_JOIN,
+		   "slot %u: pid %d (uid %u) joined", client->slot,
+		   client->credentials.pid, client->credentials.uid);
 	client_set_events(client, EVENTS_OF_CLIENT);
 }
 
@@ -182,7 +204,7 @@ static void client_starve(struct client *client, int error)
 
 	if (!client->starved) {
 		client->starved = now;
-		log_client(client, LOG_WARNING, "slot %u: pid %d waits: %s; "
+		log_client(client, LOG_WARNING, NULL, "slot %u: pid %d waits: %s; "
 			   "clients that do not read hold descriptors, or "
 			   "raise LimitNOFILE", client->slot,
 			   client->credentials.pid, strerror(-error));
@@ -203,7 +225,7 @@ static bool is_shortage(int error)
 
 static void client_wait_for_room(struct client *client)
 {
-	log_client(client, LOG_DEBUG, "slot %u: pid %d has %u of %u messages "
+	log_client(client, LOG_DEBUG, NULL, "slot %u: pid %d has %u of %u messages "
 		   "and must read", client->slot, client->credentials.pid,
 		   client->step, handshake_length(client));
 	client_set_events(client, EVENTS_OF_CLIENT | EPOLLOUT);
@@ -341,7 +363,8 @@ static void client_turn_away(struct client *client, enum refusal refusal)
 	link->refused++;
 	client->state = CLIENT_REFUSED;
 	client->deadline = link->server->now + REFUSED_LINGER;
-	log_client(client, LOG_WARNING, "pid %d (uid %u) was refused: %s",
+	log_client(client, LOG_WARNING, LOG_ID_REFUSAL,
+		   "pid %d (uid %u) was refused: %s",
 		   client->credentials.pid, client->credentials.uid,
 		   refusal_reason(refusal));
 	if (tell_refusal(client->watch.fd, refusal))
@@ -357,8 +380,9 @@ static void client_serve(struct client *client, unsigned int slot)
 	client->slot = slot;
 	client->retry = 0;
 	client->deadline = link->server->now + handshake_timeout(client);
-	log_client(client, LOG_DEBUG, "slot %u: pid %d (uid %u) connected",
-		   slot, client->credentials.pid, client->credentials.uid);
+	log_client(client, LOG_DEBUG, NULL,
+		   "slot %u: pid %d (uid %u) connected", slot,
+		   client->credentials.pid, client->credentials.uid);
 	/* Before it can do anything there: it needs the memory for that. */
 	link_occupy(link, slot, client);
 	bound_send_buffer(client);
@@ -449,11 +473,18 @@ static bool may_wait(const struct link *link, int fd)
 static void refuse_at_once(struct link *link, int fd, enum refusal refusal,
 			   const struct ucred *credentials)
 {
+	struct log_event event = {
+		.id = LOG_ID_REFUSAL,
+		.link = link->config->name,
+		.slot = -1,
+		.pid = credentials->pid,
+		.uid = credentials->uid,
+	};
+
 	link_count(link, &link->counts.refusals[refusal]);
-	log_limited(&link->limit, link->server->now, LOG_WARNING,
-		    "link %s: pid %d (uid %u) was refused: %s",
-		    link->config->name, credentials->pid, credentials->uid,
-		    refusal_reason(refusal));
+	log_event(&link->limit, link->server->now, LOG_WARNING, &event,
+		  "link %s: pid %d (uid %u) was refused: %s", event.link,
+		  event.pid, event.uid, refusal_reason(refusal));
 	client_refuse(fd, refusal);
 }
 

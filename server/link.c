@@ -310,6 +310,11 @@ static void link_pause(struct link *link)
 static bool refuse_for_shortage(struct link *link, int error)
 {
 	int fd = server_spend_reserve(link->server, link->listener.fd);
+	struct log_event event = {
+		.id = fd >= 0 ? LOG_ID_REFUSAL : NULL,
+		.link = link->config->name,
+		.slot = -1,
+	};
 
 	if (fd >= 0) {
 		link_count(link, &link->counts.connects);
@@ -319,10 +324,9 @@ static bool refuse_for_shortage(struct link *link, int error)
 	server_restore_reserve(link->server);
 	if (fd == -EAGAIN)
 		return false;
-	log_limited(&link->limit, link->server->now, LOG_WARNING,
-		    "link %s: a client %s: %s; raise LimitNOFILE",
-		    link->config->name, fd >= 0 ? "was refused" : "waits",
-		    strerror(error));
+	log_event(&link->limit, link->server->now, LOG_WARNING, &event,
+		  "link %s: a client %s: %s; raise LimitNOFILE", event.link,
+		  fd >= 0 ? "was refused" : "waits", strerror(error));
 	if (fd < 0)
 		link_pause(link);
 	return fd >= 0;

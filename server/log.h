@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The log of a server: lines on standard error, with the priority prefixes
- * that the journal understands when that is where they go.
+ * that the journal understands when that is where they go, and with fields for
+ * what happens to clients.
  */
 #ifndef IVSHMEMD_LOG_H
 #define IVSHMEMD_LOG_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <syslog.h>
 
 /**
@@ -58,6 +60,37 @@ void log_limit_init(struct log_limit *limit, const char *about,
  */
 void log_limited(struct log_limit *limit, uint64_t now, int priority,
 		 const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* What an event is, for programs that search the journal: ivshmemd(8). */
+#define LOG_ID_JOIN	"e0aaa150c0074120b172b2e1918b8058"
+#define LOG_ID_LEAVE	"1d6fdd2ab09547a586e4bc0edf267602"
+#define LOG_ID_REFUSAL	"c96e63278b3447f6aa7826b5fee68592"
+
+/**
+ * struct log_event - what a line is about, for the journal
+ * @id:   one of LOG_ID_..., or NULL
+ * @link: name of the link
+ * @slot: the slot, or -1
+ * @pid:  the client's process, 0 if that is not known
+ * @uid:  its user, if @pid is known
+ */
+struct log_event {
+	const char *id;
+	const char *link;
+	int slot;
+	pid_t pid;
+	uid_t uid;
+};
+
+/**
+ * log_event() - log_limited() about a client
+ *
+ * In the journal the line has fields that can be searched for; elsewhere it is
+ * a line like others.
+ */
+void log_event(struct log_limit *limit, uint64_t now, int priority,
+	       const struct log_event *event, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
 
 /** log_limit_due() - when log_limit_flush() is due; UINT64_MAX for never. */
 uint64_t log_limit_due(const struct log_limit *limit);

@@ -64,6 +64,14 @@ def test_man_page_mentions_every_key():
         assert re.search(rf'^ +.*\b{key} = ', text, re.MULTILINE), key
 
 
+def test_man_page_has_the_message_ids():
+    """Those of the source, which nobody sees otherwise."""
+    source = (ROOT / 'server/log.h').read_text()
+    ids = re.findall(r'#define LOG_ID_\w+\s+"([0-9a-f]{32})"', source)
+    assert len(set(ids)) == 3
+    assert all(message_id in page('ivshmemd.8') for message_id in ids)
+
+
 def test_help_mentions_every_key():
     """In the summary as well."""
     text = run('--help').stdout

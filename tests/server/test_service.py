@@ -5,6 +5,9 @@ made of, and that the server can do its work inside it.
 systemd is the first process of a container in the guest, whose own first
 process belongs to the lab.
 """
+import json
+import re
+
 import pytest
 
 from .conftest import ROOT
@@ -122,7 +125,7 @@ def test_service(container):
     assert fields['CapEff'] == fields['CapBnd'] == '0' * 16
     assert (fields['NoNewPrivs'], fields['Seccomp']) == ('1', '2')
 
-    files = container.run('stat -c "%n %a %U %G" /run/ivshmem/*.sock '
+    files = container.run('stat -c "%n %a %U %G" /run/ivshmem/[kls]*.sock '
                           '/var/lib/ivshmem/kept')
     assert files.splitlines() == [
         '/run/ivshmem/kept.sock 660 ivshmem ivshmem',
@@ -130,12 +133,54 @@ def test_service(container):
         '/run/ivshmem/segment.sock 660 ivshmem ivshmem',
         '/var/lib/ivshmem/kept 600 ivshmem ivshmem']
 
+    ids = dict(re.findall(r'#define LOG_ID_(\w+)\s+"([0-9a-f]{32})"',
+                          (ROOT / 'server/log.h').read_text()))
+    # The client was ours: root's.
+    entry = json.loads(container.run(f'''
+        journalctl -q -o json -n 1 -u ivshmemd IVSHMEM_LINK=lab \\
+            MESSAGE_ID={ids["JOIN"]}'''))
+    assert (entry['IVSHMEM_SLOT'], entry['IVSHMEM_UID']) == ('0', '0')
+    assert entry['MESSAGE'].endswith(f'pid {entry["IVSHMEM_PID"]} (uid 0) joined')
+
     warnings, everything = container.run('''
         journalctl -q -o cat -u ivshmemd -p warning; echo =
         journalctl -q -o cat -u ivshmemd''').split('=\n', 1)
     assert 'clients can shrink the file' in warnings
     assert 'joined' not in warnings
     assert 'slot 0: pid' in everything and 'joined' in everything
+
+
+def test_reload(container):
+    """A link is added in the drop-in folder and is there without a restart; a
+    mistake makes the reload fail, and is in the status.  The control socket is
+    there, and for the group of the server."""
+    before = container.show('MainPID', 'NRestarts')
+    container.run('''mkdir -p /etc/ivshmem/ivshmemd.conf.d
+        echo "[link added]" >/etc/ivshmem/ivshmemd.conf.d/added.conf
+        systemctl reload ivshmemd''')
+    assert 'own id   0' in container.join('added')
+    assert container.wait_for('''systemctl show -P StatusText ivshmemd |
+        grep "4 links"''')
+    server = json.loads(container.run('ivshmem server status --json'))
+    assert [link['name'] for link in server['links']] == \
+        ['lab', 'segment', 'kept', 'added']
+    assert str(server['pid']) == before['MainPID']
+    assert container.run('stat -c "%a %U %G" /run/ivshmem/control.sock') == \
+        '660 ivshmem ivshmem\n'
+    assert 'ivshmemd_links 4\n' in container.run('ivshmem server metrics')
+
+    container.run('''
+        echo "size = 3M" >>/etc/ivshmem/ivshmemd.conf.d/added.conf
+        ! systemctl reload ivshmemd
+        systemctl kill --signal=HUP --kill-who=main ivshmemd''')
+    assert 'added.conf:2: size=3M: not a power' in container.wait_for(
+        'systemctl show -P StatusText ivshmemd | grep "not reloaded"')
+    assert container.show('ActiveState') == {'ActiveState': 'active'}
+    container.run('''rm /etc/ivshmem/ivshmemd.conf.d/added.conf
+        systemctl reload ivshmemd''')
+    container.wait_for('systemctl show -P StatusText ivshmemd | grep "^3 links"')
+    assert container.show('MainPID', 'NRestarts') == before
+    container.wait_for('test ! -e /run/ivshmem/added.sock')
 
 
 def test_socket_unit(container):
@@ -148,7 +193,8 @@ def test_socket_unit(container):
     assert before == 'inactive\n'
     assert 'own id   0' in container.join('lab')
     after = container.run('systemctl is-active ivshmemd; ls /run/ivshmem')
-    assert after.split() == ['active', 'kept.sock', 'kept.sock.lock',
+    assert after.split() == ['active', 'control.sock', 'control.sock.lock',
+                             'kept.sock', 'kept.sock.lock',
                              'lab.sock', 'segment.sock',
                              'segment.sock.lock']
 
