@@ -38,6 +38,16 @@ static socklen_t manager_address(struct sockaddr_un *address)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
+uint64_t notify_watchdog_period(void)
+{
+	uint64_t usec;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return 0;
+	/* A patience of less than that could not be met anyway. */
+	return usec / 2000 ? usec / 2000 : 1;
+}
+
 static uint64_t monotonic_usec(void)
 {
 	struct timespec now;

@@ -5,8 +5,16 @@
 #ifndef IVSHMEMD_NOTIFY_H
 #define IVSHMEMD_NOTIFY_H
 
+#include <stdint.h>
+
 /** notify_ready() - the server serves; the one message that is waited for. */
 void notify_ready(void);
+
+/**
+ * notify_watchdog_period() - how often the manager wants to hear WATCHDOG=1
+ * Return: milliseconds, half of its patience; 0 for not at all.
+ */
+uint64_t notify_watchdog_period(void);
 
 /** notify_reloading() - the configuration is about to be read again. */
 void notify_reloading(void);

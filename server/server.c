@@ -176,6 +176,7 @@ int server_open(struct server *server, const struct config_source *source,
 	server->now = clock_now();
 	server->clients = UINT_MAX;
 	server->status_due = server->now;
+	server->watchdog_period = notify_watchdog_period();
 	if (!fds)
 		log_error("out of memory");
 	else if (!open_loop(server) && !activation_take(&server->config, fds) &&
@@ -260,6 +261,15 @@ static void update_status(struct server *server)
 	}
 }
 
+/* From the loop and nowhere else: that it runs is what is said. */
+static void feed_watchdog(struct server *server)
+{
+	if (!server->watchdog_period || server->now < server->watchdog_due)
+		return;
+	server->watchdog_due = server->now + server->watchdog_period;
+	notify_send("WATCHDOG=1");
+}
+
 static bool has_ended(const struct server *server)
 {
 	const struct link *link = server->links;
@@ -293,6 +303,8 @@ static int time_to_wait(const struct server *server)
 		next = control_next_timeout(server->control);
 	if (metrics_next_timeout(server) < next)
 		next = metrics_next_timeout(server);
+	if (server->watchdog_period && server->watchdog_due < next)
+		next = server->watchdog_due;
 	if (next == UINT64_MAX)
 		return -1;
 	/* Timeouts are hours at most. */
@@ -328,6 +340,7 @@ static int serve_once(struct server *server)
 	run_timeouts(server->leaving);
 	control_run_timeouts(server->control);
 	metrics_run_timeouts(server);
+	feed_watchdog(server);
 	/* Now that no event can name what these free. */
 	if (server->reload_due)
 		reload(server);

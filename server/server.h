@@ -44,6 +44,9 @@ struct spare;
  * @reload_error: why that did not help the last time; empty if it did
  * @graveyard:  clients that are closed; freed when no event can name them
  * @clients:    how many the service manager was told of
+ * @watchdog_period: how often the manager wants to hear that the loop runs; 0 for
+ *              never
+ * @watchdog_due: when it is to hear that again
  * @ready_due:  it is to be told that the configuration was read again
  * @status_due: when it may be told again; UINT64_MAX if it knows
  */
@@ -70,6 +73,8 @@ struct server {
 	struct config_error reload_error;
 	struct client *graveyard;
 	unsigned int clients;
+	uint64_t watchdog_period;
+	uint64_t watchdog_due;
 	bool ready_due;
 	uint64_t status_due;
 };

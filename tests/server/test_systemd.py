@@ -12,7 +12,7 @@ import pytest
 from .client import Client, refusal
 from .conftest import ROOT
 from .process import program, run, unprivileged
-from .waiting import BOUND
+from .waiting import BOUND, wait_until
 
 PACKAGING = ROOT / 'packaging'
 
@@ -27,6 +27,38 @@ def test_readiness(link, directory):
     server.wait_notification('STATUS=1 link, 0 clients')
     server.stop()
     server.wait_notification('STOPPING=1')
+
+
+def test_watchdog(link):
+    """The loop says that it runs, as often as the manager wants to hear it, with
+    nobody there; not if it is another process that is meant."""
+    server = link(options={'environment': {'WATCHDOG_USEC': '40000'}})
+
+    def fed() -> int:
+        return server.notifications.count('WATCHDOG=1')
+
+    for _ in range(3):
+        before = fed()
+        wait_until(lambda: receive(server) and fed() > before, 'WATCHDOG=1')
+    server.stop()
+
+    for environment in ({}, {'WATCHDOG_USEC': '40000', 'WATCHDOG_PID': '1'}):
+        server = link(options={'environment': environment})
+        server.wait_notification('STATUS=1 link, 0 clients')
+        server.wait_idle()
+        assert 'WATCHDOG=1' not in server.notifications
+        server.stop()
+        server.wait_notification('STOPPING=1')
+        assert 'WATCHDOG=1' not in server.notifications
+
+
+def receive(server) -> bool:
+    """Take the next notification, if there is one by now."""
+    try:
+        server.notifications.append(server.notify.recv(4096).decode())
+    except TimeoutError:
+        return False
+    return True
 
 
 def test_no_readiness_without_success(directory):
