@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Formats a region from the host, once nobody uses it any more.
+ * Formats a region without a driver, once nobody uses it any more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "region.h"
+#include "handle.h"
 
 /* Three beats: whoever is alive has shown it by then */
 #define WATCH_MS	1500
@@ -31,7 +31,7 @@ struct others {
 
 static int look(struct ivshmem *ivs, struct others *others)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	const struct ivpeer *peer;
 	uint32_t slot;
 	int ret;
@@ -99,7 +99,7 @@ static int may_format(struct ivshmem *ivs, uint32_t flags, uint64_t *there,
 /* Until those who were there have seen it, which nobody can be made to. */
 static int wait_left(struct ivshmem *ivs, uint64_t there)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	int64_t deadline = ivshmem_deadline(LEAVE_MS);
 	uint32_t slot;
 	int ret = 0;
@@ -119,7 +119,7 @@ static int wait_left(struct ivshmem *ivs, uint64_t there)
 
 static int erase(struct ivshmem *ivs, uint64_t there)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	int ret;
 
 	ivshmem_host_leave(ivs);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Takes part in the directory of peers, for processes on the host: the own
+ * Takes part in the directory of peers, for processes without a driver: the own
  * line, and a thread that shows that the process lives.
  */
 #include <errno.h>
@@ -9,12 +9,12 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "region.h"
+#include "handle.h"
 
 static void *beat(void *argument)
 {
 	struct ivshmem *ivs = argument;
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	int64_t next = ivshmem_deadline(0);
 	struct ivregion_peer_line *line;
 	int left;
@@ -174,7 +174,7 @@ static int join(struct ivshmem *ivs, struct host_region *host,
 
 int ivshmem_host_join(struct ivshmem *ivs, const char *name)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	int ret;
 
 	pthread_mutex_lock(&host->member_lock);
@@ -205,7 +205,7 @@ void ivshmem_host_detach(struct host_region *host)
 
 int ivshmem_host_leave(struct ivshmem *ivs)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	bool left = false;
 	int ret = 0;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Looks at the superblock and the directory of peers, for processes on the
- * host.
+ * Looks at the superblock and the directory of peers, for processes without a
+ * driver that does.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "region.h"
+#include "handle.h"
 
 /* Between two looks that doorbells ask for */
 #define REST_MS		10
@@ -37,7 +37,7 @@ void ivshmem_host_init(struct host_region *host)
 
 void ivshmem_host_close(struct ivshmem *ivs)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 
 	ivshmem_host_leave(ivs);
 	if (host->memory)
@@ -68,15 +68,18 @@ static int map_control(struct ivshmem *ivs, struct host_region *host)
 	host->memory = memory;
 	host->mapped = length;
 	host->memory_size = ivs->memory_size;
-	host->own_id = ivshmem_server_id(ivs);
+	host->own_id = to_handle(ivs)->peer_id;
 	return 0;
 }
 
 int ivshmem_host_enter(struct ivshmem *ivs)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
-	int fd, ret = 0;
+	struct host_region *host = ivshmem_handle_region(ivs);
+	int fd, ret;
 
+	ret = ivshmem_handle_follow(ivs);
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&host->lock);
 	if (host->nudge < 0) {
 		fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -93,7 +96,7 @@ int ivshmem_host_enter(struct ivshmem *ivs)
 
 void ivshmem_host_exit(struct ivshmem *ivs)
 {
-	pthread_mutex_unlock(&ivshmem_server_region(ivs)->lock);
+	pthread_mutex_unlock(&ivshmem_handle_region(ivs)->lock);
 }
 
 void ivshmem_host_nudge(struct host_region *host)
@@ -217,7 +220,7 @@ void ivshmem_host_look(struct host_region *host)
 
 void ivshmem_host_ring_all(struct ivshmem *ivs)
 {
-	uint32_t id, own = ivshmem_server_id(ivs);
+	uint32_t id, own = to_handle(ivs)->peer_id;
 
 	/* A doorbell is a hint: who cannot be rung looks by himself. */
 	for (id = 0; id < REGION_PEERS; id++)
@@ -234,8 +237,8 @@ static int add_edge(int epoll_fd, int fd)
 
 int ivshmem_host_watch(struct ivshmem *ivs)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
-	int ret, fd, control = ivshmem_server_doorbell(ivs, 0);
+	struct host_region *host = ivshmem_handle_region(ivs);
+	int ret, fd, control = ivshmem_handle_doorbell(ivs, 0);
 
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)
@@ -266,7 +269,7 @@ int ivshmem_host_pause(int fd, int timeout_ms)
 
 int ivshmem_host_get_region(struct ivshmem *ivs, struct ivshmem_region *out)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	const struct ivregion *region = &host->region;
 	int ret;
 
@@ -302,7 +305,7 @@ int ivshmem_host_get_region(struct ivshmem *ivs, struct ivshmem_region *out)
 int ivshmem_host_get_section(struct ivshmem *ivs, uint32_t index,
 			     struct ivshmem_section *section)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	const struct ivregion_section *known;
 	int ret;
 
@@ -341,7 +344,7 @@ int ivshmem_host_section_offset(struct ivshmem *ivs,
 int ivshmem_host_get_peer(struct ivshmem *ivs, uint32_t slot,
 			  struct ivshmem_peer *peer)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	const struct ivpeer *known;
 	int ret;
 
@@ -370,7 +373,7 @@ int ivshmem_host_get_peer(struct ivshmem *ivs, uint32_t slot,
 /* Looks; 1 if that, or anybody before, has found a change. */
 static int look_for_change(struct ivshmem *ivs, uint64_t *changes)
 {
-	struct host_region *host = ivshmem_server_region(ivs);
+	struct host_region *host = ivshmem_handle_region(ivs);
 	int ret;
 
 	ret = ivshmem_host_enter(ivs);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a process on the host makes of the region: it looks into the memory
- * itself, where in a guest the driver does.
+ * What a process without a driver makes of the region: it looks into the memory
+ * itself, where in a guest the driver does.  "Host" are those on the host, and
+ * those in a guest that drive the device themselves.
  */
 #ifndef IVSHMEM_REGION_H
 #define IVSHMEM_REGION_H
@@ -67,24 +68,6 @@ struct host_region {
 	pid_t process;
 };
 
-/* server.c */
-
-/** ivshmem_server_region() - the region of a handle to a server */
-struct host_region *ivshmem_server_region(struct ivshmem *ivs);
-/** ivshmem_server_doorbell() - eventfd where a vector arrives, or -1 */
-int ivshmem_server_doorbell(struct ivshmem *ivs, uint32_t vector);
-/**
- * ivshmem_server_rung() - eventfd that tells of doorbells that were consumed
- *
- * Written after an own vector was read, never read itself: for edge-triggered
- * watchers of that vector, who would miss the doorbell else.
- *
- * Return: the descriptor, which belongs to the handle, or a negative errno value.
- */
-int ivshmem_server_rung(struct ivshmem *ivs);
-/** ivshmem_server_id() - own peer id */
-uint32_t ivshmem_server_id(struct ivshmem *ivs);
-
 /* region.c */
 
 /** ivshmem_host_init() - nothing is seen yet, nothing is made */
@@ -94,7 +77,7 @@ void ivshmem_host_close(struct ivshmem *ivs);
 
 /**
  * ivshmem_host_enter() - lock the region, ready to be looked at
- * @ivs: handle to a server
+ * @ivs: of a backend whose handles are &struct handle
  *
  * Return: 0 with the lock held, or a negative errno value without.
  */
@@ -154,13 +137,6 @@ int ivshmem_host_get_peer(struct ivshmem *ivs, uint32_t slot,
 			  struct ivshmem_peer *peer);
 int ivshmem_host_wait_change(struct ivshmem *ivs, uint64_t *changes,
 			     int timeout_ms);
-
-/* server_watch.c: as the members of struct ivshmem_backend_ops */
-
-int ivshmem_server_watch(struct ivshmem *ivs,
-			 const struct ivshmem_section *section);
-int ivshmem_server_settle(int fd);
-int ivshmem_server_claim(struct ivshmem *ivs, int fd, uint64_t offset);
 
 /* member.c */
 

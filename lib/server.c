@@ -9,15 +9,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "region.h"
+#include "handle.h"
 #include "stream.h"
 
 #define PROTOCOL_VERSION	0
@@ -49,9 +46,6 @@ static const struct {
 /* Messages taken by one call, so that a babbling server delays nobody long. */
 #define MESSAGES_AT_ONCE	4096
 
-/* Tag of the socket in the epoll set; the others are vector numbers. */
-#define TAG_SOCKET		UINT32_MAX
-
 enum progress {
 	EXPECT_VERSION,
 	EXPECT_ID,
@@ -64,22 +58,14 @@ struct peer {
 };
 
 struct server {
-	struct ivshmem ivs;
-	int epoll_fd;
-	/* Guards all below. */
-	pthread_mutex_t lock;
+	struct handle handle;
+	/* The handle's lock guards all below. */
 	struct ivshmem_stream stream;
 	enum progress progress;
 	bool opened;
 	bool deaf;			/* the socket is not read any more */
-	bool chosen;			/* vectors were chosen by the caller */
-	uint32_t peer_id;
 	unsigned int most_vectors;	/* of any other peer */
-	uint64_t subscribed[4];
-	int rung;			/* see ivshmem_server_rung(); or -1 */
 	struct peer *peers;		/* LIBIVSHMEM_MAX_PEERS of them */
-	/* Has a lock of its own, which is taken before this one. */
-	struct host_region region;
 };
 
 static struct server *to_server(struct ivshmem *ivs)
@@ -89,120 +75,15 @@ static struct server *to_server(struct ivshmem *ivs)
 
 static struct peer *own(struct server *srv)
 {
-	return &srv->peers[srv->peer_id];
+	return &srv->peers[srv->handle.peer_id];
 }
 
-struct host_region *ivshmem_server_region(struct ivshmem *ivs)
+/* Doorbells that were rung before do not count. */
+static int own_vector(struct server *srv, int fd)
 {
-	return &to_server(ivs)->region;
-}
-
-uint32_t ivshmem_server_id(struct ivshmem *ivs)
-{
-	/* It does not change after the handshake. */
-	return to_server(ivs)->peer_id;
-}
-
-int ivshmem_server_doorbell(struct ivshmem *ivs, uint32_t vector)
-{
-	struct server *srv = to_server(ivs);
-	int fd = -1;
-
-	pthread_mutex_lock(&srv->lock);
-	if (own(srv)->vectors) {
-		vector = ivshmem_listen_vector(vector, own(srv)->vectors);
-		fd = own(srv)->eventfds[vector];
-	}
-	pthread_mutex_unlock(&srv->lock);
-	return fd;
-}
-
-int ivshmem_server_rung(struct ivshmem *ivs)
-{
-	struct server *srv = to_server(ivs);
-	int fd;
-
-	pthread_mutex_lock(&srv->lock);
-	if (srv->rung < 0)
-		srv->rung = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	fd = srv->rung < 0 ? -errno : srv->rung;
-	pthread_mutex_unlock(&srv->lock);
-	return fd;
-}
-
-static bool in_set(const uint64_t set[4], unsigned int vector)
-{
-	return set[vector / 64] >> (vector % 64) & 1;
-}
-
-/*
- * Takes away what an eventfd has counted; 0 if that is nothing.  RWF_NOWAIT,
- * since others hold the same eventfd: they may have been faster, and whether
- * it is non-blocking is theirs to decide as well.
- */
-static int64_t consume(int eventfd)
-{
-	uint64_t count;
-	struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
-	struct pollfd pfd = { .fd = eventfd, .events = POLLIN };
-	ssize_t n;
-
-	n = preadv2(eventfd, &iov, 1, -1, RWF_NOWAIT);
-	if (n < 0 && errno == EOPNOTSUPP && poll(&pfd, 1, 0) > 0)
-		n = read(eventfd, &count, sizeof(count));
-	if (n == sizeof(count))
-		return count > INT64_MAX ? INT64_MAX : (int64_t)count;
-	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPROTO;
-}
-
-/*
- * The same for an own vector.  What was taken away was for those, too, who watch
- * the same eventfd and may not have looked yet: epoll drops what it finds to be
- * not ready any more.
- */
-static int64_t take_doorbell(struct server *srv, unsigned int vector)
-{
-	int64_t count = consume(own(srv)->eventfds[vector]);
-	uint64_t one = 1;
-
-	if (count <= 0)
-		return count;
-	if (!vector)
-		ivshmem_host_nudge(&srv->region);
-	/* It takes 2^64 doorbells to fill it. */
-	if (srv->rung >= 0 && write(srv->rung, &one, sizeof(one)) < 0)
-		return count;
-	return count;
-}
-
-static int watch(struct server *srv, int fd, uint32_t tag)
-{
-	struct epoll_event event = { .events = EPOLLIN, .data.u32 = tag };
-
-	if (epoll_ctl(srv->epoll_fd, EPOLL_CTL_ADD, fd, &event))
-		return errno == ENOMEM || errno == ENOSPC ? -errno : -EPROTO;
-	return 0;
-}
-
-static void unwatch(struct server *srv, int fd)
-{
-	epoll_ctl(srv->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-}
-
-/* A new own vector: subscribed unless the caller has made a choice before. */
-static int own_vector(struct server *srv, unsigned int vector)
-{
-	int fd = own(srv)->eventfds[vector];
-	int ret;
-
-	if (!srv->opened && consume(fd) < 0)
+	if (!srv->opened && ivshmem_handle_consume(fd) < 0)
 		return -EPROTO;
-	if (srv->chosen)
-		return 0;
-	ret = watch(srv, fd, vector);
-	if (!ret)
-		srv->subscribed[vector / 64] |= 1ULL << (vector % 64);
-	return ret;
+	return ivshmem_handle_add_vector(&srv->handle, fd);
 }
 
 static bool is_eventfd(int fd)
@@ -236,8 +117,8 @@ static int add_vector(struct server *srv, uint32_t id, int fd)
 	eventfds[vector] = fd;
 	peer->eventfds = eventfds;
 	peer->vectors = vector + 1;
-	if (id == srv->peer_id)
-		return own_vector(srv, vector);
+	if (id == srv->handle.peer_id)
+		return own_vector(srv, fd);
 	if (peer->vectors > srv->most_vectors)
 		srv->most_vectors = peer->vectors;
 	return 0;
@@ -258,12 +139,12 @@ static int take_memory(struct server *srv, int fd)
 {
 	struct stat st;
 
-	if (srv->ivs.memory_fd >= 0 || fstat(fd, &st) ||
+	if (srv->handle.ivs.memory_fd >= 0 || fstat(fd, &st) ||
 	    !S_ISREG(st.st_mode) || st.st_size <= 0) {
 		close(fd);
 		return -EPROTO;
 	}
-	ivshmem_memory_init(&srv->ivs, fd, (uint64_t)st.st_size);
+	ivshmem_memory_init(&srv->handle.ivs, fd, (uint64_t)st.st_size);
 	return 0;
 }
 
@@ -279,7 +160,7 @@ static int apply_peer(struct server *srv, const struct ivshmem_message *msg)
 	}
 	if (msg->fd >= 0)
 		return add_vector(srv, (uint32_t)msg->value, msg->fd);
-	if ((uint32_t)msg->value == srv->peer_id)
+	if ((uint32_t)msg->value == srv->handle.peer_id)
 		return -EPROTO;
 	remove_peer(&srv->peers[msg->value]);
 	return 0;
@@ -311,7 +192,7 @@ static int apply(struct server *srv, const struct ivshmem_message *msg)
 	}
 	if (msg->value < 0 || msg->value >= LIBIVSHMEM_MAX_PEERS)
 		return -EPROTO;
-	srv->peer_id = (uint32_t)msg->value;
+	srv->handle.peer_id = (uint32_t)msg->value;
 	srv->progress = EXPECT_PEERS;
 	return 0;
 }
@@ -345,24 +226,30 @@ static void follow(struct server *srv)
 	if (ret >= 0)
 		return;
 	srv->deaf = true;
-	unwatch(srv, srv->stream.socket);
+	ivshmem_handle_remove_other(&srv->handle, srv->stream.socket);
 	if (ret == -ENODATA)
 		ivshmem_stream_close(&srv->stream);
 }
 
+static int follow_handle(struct handle *handle)
+{
+	follow((struct server *)handle);
+	return 0;
+}
+
 static bool complete(const struct server *srv)
 {
-	return srv->progress == EXPECT_PEERS && srv->ivs.memory_fd >= 0 &&
+	return srv->progress == EXPECT_PEERS && srv->handle.ivs.memory_fd >= 0 &&
 	       srv->most_vectors &&
-	       srv->peers[srv->peer_id].vectors >= srv->most_vectors;
+	       srv->peers[srv->handle.peer_id].vectors >= srv->most_vectors;
 }
 
 /* How long silence has to last until it is taken for the end; -1: for ever. */
 static int quiet_ms(const struct server *srv)
 {
-	if (srv->progress != EXPECT_PEERS || srv->ivs.memory_fd < 0)
+	if (srv->progress != EXPECT_PEERS || srv->handle.ivs.memory_fd < 0)
 		return -1;
-	return srv->most_vectors || !srv->peers[srv->peer_id].vectors ?
+	return srv->most_vectors || !srv->peers[srv->handle.peer_id].vectors ?
 	       QUIET_INCOMPLETE_MS : QUIET_MS;
 }
 
@@ -395,7 +282,7 @@ static int join(struct server *srv)
 			break;
 	}
 	srv->opened = true;
-	return watch(srv, srv->stream.socket, TAG_SOCKET);
+	return ivshmem_handle_add_other(&srv->handle, srv->stream.socket);
 }
 
 static void server_close(struct ivshmem *ivs)
@@ -408,13 +295,9 @@ static void server_close(struct ivshmem *ivs)
 	for (id = 0; srv->peers && id < LIBIVSHMEM_MAX_PEERS; id++)
 		if (srv->peers[id].vectors)
 			remove_peer(&srv->peers[id]);
-	if (srv->ivs.memory_fd >= 0)
-		close(srv->ivs.memory_fd);
-	if (srv->epoll_fd >= 0)
-		close(srv->epoll_fd);
-	if (srv->rung >= 0)
-		close(srv->rung);
-	pthread_mutex_destroy(&srv->lock);
+	if (srv->handle.ivs.memory_fd >= 0)
+		close(srv->handle.ivs.memory_fd);
+	ivshmem_handle_release(&srv->handle);
 	free(srv->peers);
 	free(srv);
 }
@@ -423,15 +306,15 @@ static int server_get_info(struct ivshmem *ivs, struct ivshmem_info *info)
 {
 	struct server *srv = to_server(ivs);
 
-	pthread_mutex_lock(&srv->lock);
+	pthread_mutex_lock(&srv->handle.lock);
 	follow(srv);
 	info->backend = IVSHMEM_BACKEND_SERVER;
-	info->peer_id = srv->peer_id;
+	info->peer_id = srv->handle.peer_id;
 	info->vectors = own(srv)->vectors;
 	info->doorbell = info->vectors || srv->most_vectors;
-	info->memory_size = srv->ivs.memory_size;
+	info->memory_size = srv->handle.ivs.memory_size;
 	info->cache = IVSHMEM_CACHED_WB;
-	pthread_mutex_unlock(&srv->lock);
+	pthread_mutex_unlock(&srv->handle.lock);
 	return 0;
 }
 
@@ -440,10 +323,10 @@ static int server_peer_vectors(struct ivshmem *ivs, uint32_t peer)
 	struct server *srv = to_server(ivs);
 	int ret;
 
-	pthread_mutex_lock(&srv->lock);
+	pthread_mutex_lock(&srv->handle.lock);
 	follow(srv);
 	ret = (int)srv->peers[peer].vectors;
-	pthread_mutex_unlock(&srv->lock);
+	pthread_mutex_unlock(&srv->handle.lock);
 	return ret ? ret : -ENXIO;
 }
 
@@ -468,7 +351,7 @@ static int server_ring(struct ivshmem *ivs, uint32_t peer, uint32_t vector)
 	struct server *srv = to_server(ivs);
 	int ret;
 
-	pthread_mutex_lock(&srv->lock);
+	pthread_mutex_lock(&srv->handle.lock);
 	follow(srv);
 	if (vector < srv->peers[peer].vectors)
 		ret = signal_eventfd(srv->peers[peer].eventfds[vector]);
@@ -476,123 +359,8 @@ static int server_ring(struct ivshmem *ivs, uint32_t peer, uint32_t vector)
 		ret = -EOPNOTSUPP;
 	else
 		ret = -ENXIO;
-	pthread_mutex_unlock(&srv->lock);
+	pthread_mutex_unlock(&srv->handle.lock);
 	return ret;
-}
-
-/* Brings the epoll set in line with the vectors wanted, one by one. */
-static int change_subscription(struct server *srv, const uint64_t wanted[4])
-{
-	struct peer *self = own(srv);
-	unsigned int v;
-	int ret;
-
-	for (v = 0; v < LIBIVSHMEM_MAX_VECTORS; v++)
-		if (in_set(wanted, v) && v >= self->vectors)
-			return -EINVAL;
-	for (v = 0; v < self->vectors; v++) {
-		if (in_set(wanted, v) == in_set(srv->subscribed, v))
-			continue;
-		if (in_set(wanted, v)) {
-			take_doorbell(srv, v);
-			ret = watch(srv, self->eventfds[v], v);
-			if (ret)
-				return ret;
-		} else {
-			unwatch(srv, self->eventfds[v]);
-		}
-		srv->subscribed[v / 64] ^= 1ULL << (v % 64);
-	}
-	srv->chosen = true;
-	return 0;
-}
-
-static int server_subscribe(struct ivshmem *ivs, const uint64_t vectors[4])
-{
-	struct server *srv = to_server(ivs);
-	int ret = -EOPNOTSUPP;
-
-	pthread_mutex_lock(&srv->lock);
-	follow(srv);
-	if (own(srv)->vectors)
-		ret = change_subscription(srv, vectors);
-	pthread_mutex_unlock(&srv->lock);
-	return ret;
-}
-
-/*
- * Consumes the vectors that have been rung.  epoll moves what it reports to
- * the end of its queue, so that with a small @max each has its turn.
- */
-static int collect(struct server *srv, struct ivshmem_event *events,
-		   unsigned int max)
-{
-	struct epoll_event ready[LIBIVSHMEM_MAX_VECTORS];
-	int i, n, found = 0;
-	uint32_t vector;
-	int64_t count;
-
-	pthread_mutex_lock(&srv->lock);
-	follow(srv);
-	n = epoll_wait(srv->epoll_fd, ready, (int)max, 0);
-	if (n < 0)
-		found = -errno;
-	for (i = 0; i < n; i++) {
-		vector = ready[i].data.u32;
-		if (vector == TAG_SOCKET)
-			continue;
-		count = take_doorbell(srv, vector);
-		if (count > 0) {
-			events[found].vector = vector;
-			events[found].count = (uint64_t)count;
-			found++;
-		} else if (count < 0) {
-			/* It was no eventfd: never to be seen again. */
-			unwatch(srv, own(srv)->eventfds[vector]);
-			srv->subscribed[vector / 64] &=
-				~(1ULL << (vector % 64));
-		}
-	}
-	pthread_mutex_unlock(&srv->lock);
-	return found;
-}
-
-static bool has_vectors(struct server *srv)
-{
-	bool ret;
-
-	pthread_mutex_lock(&srv->lock);
-	follow(srv);
-	ret = own(srv)->vectors;
-	pthread_mutex_unlock(&srv->lock);
-	return ret;
-}
-
-static int server_wait(struct ivshmem *ivs, struct ivshmem_event *events,
-		       unsigned int max, int timeout_ms)
-{
-	struct server *srv = to_server(ivs);
-	struct pollfd pfd = { .fd = srv->epoll_fd, .events = POLLIN };
-	int64_t deadline = ivshmem_deadline(timeout_ms);
-	int ret;
-
-	if (!has_vectors(srv))
-		return -EOPNOTSUPP;
-	for (;;) {
-		ret = collect(srv, events, max);
-		if (ret)
-			return ret;
-		ret = poll(&pfd, 1, ivshmem_time_left(deadline));
-		if (ret < 0)
-			return -errno;
-		if (!ret)
-			return 0;
-	}
-}
-
-static int server_fd(struct ivshmem *ivs)
-{
-	return to_server(ivs)->epoll_fd;
 }
 
 static const struct ivshmem_backend_ops server_ops = {
@@ -600,9 +368,9 @@ static const struct ivshmem_backend_ops server_ops = {
 	.get_info = server_get_info,
 	.peer_vectors = server_peer_vectors,
 	.ring = server_ring,
-	.subscribe = server_subscribe,
-	.wait = server_wait,
-	.fd = server_fd,
+	.subscribe = ivshmem_handle_subscribe,
+	.wait = ivshmem_handle_wait,
+	.fd = ivshmem_handle_fd,
 	.get_region = ivshmem_host_get_region,
 	.get_section = ivshmem_host_get_section,
 	.section_offset = ivshmem_host_section_offset,
@@ -611,9 +379,9 @@ static const struct ivshmem_backend_ops server_ops = {
 	.join = ivshmem_host_join,
 	.leave = ivshmem_host_leave,
 	.format = ivshmem_host_format,
-	.watch = ivshmem_server_watch,
-	.settle = ivshmem_server_settle,
-	.claim = ivshmem_server_claim,
+	.watch = ivshmem_handle_watch,
+	.settle = ivshmem_handle_settle,
+	.claim = ivshmem_handle_claim,
 };
 
 static int connect_socket(const char *path)
@@ -646,18 +414,11 @@ int ivshmem_server_open(const char *path, unsigned int flags,
 	srv = calloc(1, sizeof(*srv));
 	if (!srv)
 		return -ENOMEM;
-	pthread_mutex_init(&srv->lock, NULL);
-	ivshmem_host_init(&srv->region);
-	srv->ivs.ops = &server_ops;
-	srv->ivs.flags = flags;
-	srv->ivs.memory_fd = -1;
-	srv->rung = -1;
 	ivshmem_stream_init(&srv->stream, -1);
-
-	srv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	ret = srv->epoll_fd < 0 ? -errno : 0;
+	ret = ivshmem_handle_init(&srv->handle, &server_ops, flags);
 	if (ret)
 		goto err_close;
+	srv->handle.follow = follow_handle;
 	ret = -ENOMEM;
 	srv->peers = calloc(LIBIVSHMEM_MAX_PEERS, sizeof(*srv->peers));
 	if (!srv->peers)
@@ -669,10 +430,10 @@ int ivshmem_server_open(const char *path, unsigned int flags,
 	ret = join(srv);
 	if (ret)
 		goto err_close;
-	*out = &srv->ivs;
+	*out = &srv->handle.ivs;
 	return 0;
 
 err_close:
-	server_close(&srv->ivs);
+	server_close(&srv->handle.ivs);
 	return ret;
 }

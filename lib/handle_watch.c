@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What channels need of a server connection: each has a view of its own of the
- * own eventfds, which it never reads, since others wait for them, too; and of one
+ * What channels need where own vectors arrive at eventfds: each has a view of its
+ * own of these, which it never reads, since others wait for them, too; and of one
  * that tells when somebody else has read them.
  */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "region.h"
+#include "handle.h"
 
 static int add_edge(int epoll_fd, int fd)
 {
@@ -17,18 +17,18 @@ static int add_edge(int epoll_fd, int fd)
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
-int ivshmem_server_watch(struct ivshmem *ivs,
+int ivshmem_handle_watch(struct ivshmem *ivs,
 			 const struct ivshmem_section *section)
 {
 	int fd, ret, doorbell, rung;
 
-	rung = ivshmem_server_rung(ivs);
+	rung = ivshmem_handle_rung(ivs);
 	if (rung < 0)
 		return rung;
 	fd = epoll_create1(EPOLL_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	doorbell = ivshmem_server_doorbell(ivs, section->vector);
+	doorbell = ivshmem_handle_doorbell(ivs, section->vector);
 	ret = add_edge(fd, rung);
 	/* Without any it never becomes readable, and there is nothing to do. */
 	if (!ret && doorbell >= 0)
@@ -40,7 +40,7 @@ int ivshmem_server_watch(struct ivshmem *ivs,
 	return fd;
 }
 
-int ivshmem_server_settle(int fd)
+int ivshmem_handle_settle(int fd)
 {
 	struct epoll_event events[2];
 
@@ -48,8 +48,8 @@ int ivshmem_server_settle(int fd)
 	return 0;
 }
 
-/* A slot has one process, and each handle a slot of its own. */
-int ivshmem_server_claim(struct ivshmem *ivs, int fd, uint64_t offset)
+/* A slot has one process, and each handle a slot, or a device, of its own. */
+int ivshmem_handle_claim(struct ivshmem *ivs, int fd, uint64_t offset)
 {
 	(void)ivs;
 	(void)fd;
