@@ -65,6 +65,7 @@ struct ivshmem_backend_ops {
  * @ops:         the backend
  * @flags:       as given to ivshmem_open()
  * @memory_fd:   what is mapped; belongs to the backend
+ * @memory_at:   where in it the memory begins, a multiple of the page size
  * @memory_size: mappings end here
  * @page_size:   what offsets of mappings are rounded to, a power of two; more
  *               than the system's page size if the memory is in huge pages
@@ -73,6 +74,7 @@ struct ivshmem {
 	const struct ivshmem_backend_ops *ops;
 	unsigned int flags;
 	int memory_fd;
+	uint64_t memory_at;
 	uint64_t memory_size;
 	uint64_t page_size;
 };
@@ -81,6 +83,11 @@ int ivshmem_device_open(const char *path, unsigned int flags,
 			struct ivshmem **out);
 int ivshmem_server_open(const char *path, unsigned int flags,
 			struct ivshmem **out);
+/* "0000:00:10.0", for devices without doorbells also "0000:00:10.0,slot=1" */
+int ivshmem_vfio_open(const char *address, unsigned int flags,
+		      struct ivshmem **out);
+int ivshmem_sysfs_open(const char *address, unsigned int flags,
+		       struct ivshmem **out);
 
 /** ivshmem_memory_init() - take in @fd of @size bytes as the shared memory */
 void ivshmem_memory_init(struct ivshmem *ivs, int fd, uint64_t size);

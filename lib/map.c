@@ -50,7 +50,7 @@ static int map_widened(struct ivshmem *ivs, uint64_t offset, size_t length,
 	if (!w)
 		return -ENOMEM;
 	base = mmap(NULL, end - begin, prot, MAP_SHARED, ivs->memory_fd,
-		    (off_t)begin);
+		    (off_t)(ivs->memory_at + begin));
 	if (base == MAP_FAILED) {
 		free(w);
 		return -errno;
@@ -76,7 +76,7 @@ int ivshmem_map_range(struct ivshmem *ivs, uint64_t offset, size_t length,
 	if (ivs->page_size > system_page || offset % system_page)
 		return map_widened(ivs, offset, length, prot, addr);
 	p = mmap(NULL, length, prot, MAP_SHARED, ivs->memory_fd,
-		 (off_t)offset);
+		 (off_t)(ivs->memory_at + offset));
 	if (p == MAP_FAILED)
 		return -errno;
 	*addr = p;

@@ -9,24 +9,33 @@
 
 #include "backend.h"
 
-static const char server_prefix[] = "unix:";
+static const struct {
+	const char *prefix;
+	int (*open)(const char *address, unsigned int flags,
+		    struct ivshmem **out);
+} backends[] = {
+	{ "unix:", ivshmem_server_open },
+	{ "vfio:", ivshmem_vfio_open },
+	{ "pci:", ivshmem_sysfs_open },
+	/* What has no prefix is a path. */
+	{ "", ivshmem_device_open },
+};
 
 int ivshmem_open(const char *address, unsigned int flags, struct ivshmem **out)
 {
-	size_t prefix = sizeof(server_prefix) - 1;
+	size_t length, i = 0;
 
 	if (!address || !out || (flags & ~IVSHMEM_RDONLY))
 		return -EINVAL;
 	*out = NULL;
-	if (!strncmp(address, server_prefix, prefix)) {
-		address += prefix;
-		if (!*address)
-			return -EINVAL;
-		return ivshmem_server_open(address, flags, out);
+	for (;; i++) {
+		length = strlen(backends[i].prefix);
+		if (!strncmp(address, backends[i].prefix, length))
+			break;
 	}
-	if (!*address)
+	if (!address[length])
 		return -EINVAL;
-	return ivshmem_device_open(address, flags, out);
+	return backends[i].open(address + length, flags, out);
 }
 
 void ivshmem_close(struct ivshmem *ivs)

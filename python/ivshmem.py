@@ -60,6 +60,8 @@ class Backend(enum.IntEnum):
     """What a handle works."""
     DEVICE = 1
     SERVER = 2
+    VFIO = 3
+    PCI = 4
 
 
 class Cache(enum.IntEnum):

@@ -6,6 +6,11 @@
  * ivshmem driver, on the host it is a peer of its own, connected to an ivshmem
  * server (ivshmemd, or QEMU's ivshmem-server).
  *
+ * In a guest it can also drive the device itself, without the driver: through
+ * VFIO or through sysfs.  "In a guest" means the driver below; a process that
+ * drives the device itself is what "on the host" says, unless told otherwise,
+ * and it has all of the memory to itself, also the sections of drivers.
+ *
  * Functions that can fail return 0 (or a count) or a negative errno value;
  * errno itself is neither set nor read.  A handle may be used by several
  * threads at once, except while ivshmem_close() runs.
@@ -36,6 +41,8 @@ struct ivshmem;
 enum ivshmem_backend {
 	IVSHMEM_BACKEND_DEVICE = 1, /**< /dev/ivshmemN of the kernel driver */
 	IVSHMEM_BACKEND_SERVER = 2, /**< UNIX socket of an ivshmem server */
+	IVSHMEM_BACKEND_VFIO = 3,   /**< the device, through VFIO */
+	IVSHMEM_BACKEND_PCI = 4,    /**< the device, through sysfs: no interrupts */
 };
 
 /** How the memory is cached in the caller's mappings. */
@@ -51,8 +58,9 @@ enum ivshmem_cache {
  * struct ivshmem_info - what the device or link is
  * @backend:     enum ivshmem_backend
  * @peer_id:     own id, 0 to 65535; meaningless without @doorbell
- * @vectors:     vectors on which the caller can be rung, 0 to 256
- * @doorbell:    1 if doorbells exist, else 0
+ * @vectors:     vectors on which the caller can be rung, 0 to 256; through
+ *               sysfs always 0
+ * @doorbell:    1 if doorbells exist, else 0; through sysfs others can be rung
  * @memory_size: size of the shared memory in bytes
  * @cache:       enum ivshmem_cache
  * @revision:    PCI revision of the device; 0 for a server connection
@@ -80,8 +88,11 @@ struct ivshmem_event {
 
 /**
  * ivshmem_open() - open a device or join a link as a peer
- * @address: "/dev/ivshmem0" (any path of a character device) or
- *           "unix:/path/of/the/server.sock"
+ * @address: "/dev/ivshmem0" (any path of a character device),
+ *           "unix:/path/of/the/server.sock", "vfio:0000:00:10.0" (the device at
+ *           this place, bound to vfio-pci) or "pci:0000:00:10.0" (bound to no
+ *           driver); to the latter two of a device without doorbells, which
+ *           has no peer id, ",slot=1" may be added
  * @flags:   0 or IVSHMEM_RDONLY
  * @out:     the handle; to be released by ivshmem_close()
  *
@@ -92,6 +103,14 @@ struct ivshmem_event {
  * descriptors needed than the process may have), -ENOMEM, or what open(2) or
  * connect(2) say.  ivshmemd refuses with -EUSERS (no free slot), -EACCES (not
  * for this user), -ENFILE (it is out of descriptors) or -ESHUTDOWN.
+ *
+ * Of "vfio:" and "pci:" also -EBUSY (another driver is bound to the device),
+ * -EADDRINUSE (another process drives it; but several may look through sysfs,
+ * with IVSHMEM_RDONLY), -ENODEV (it does not answer), -EINVAL (a slot for a
+ * device that has doorbells), and of "vfio:" -EUNATCH (vfio-pci is not bound),
+ * -EXDEV (another device of the same IOMMU group has a driver), -EPERM (without
+ * an IOMMU: CAP_SYS_RAWIO is missing; with one: it does not remap interrupts),
+ * -EOPNOTSUPP (VFIO lacks what is needed, for instance vfio_iommu_type1).
  */
 LIBIVSHMEM_API int ivshmem_open(const char *address, unsigned int flags,
 				struct ivshmem **out);
@@ -118,7 +137,7 @@ LIBIVSHMEM_API int ivshmem_get_info(struct ivshmem *ivs,
  * @peer: its id
  *
  * Return: 1 to 256; -ENXIO (no such peer is known), -EINVAL (out of range),
- * -EOPNOTSUPP (in a guest: the device cannot tell).
+ * -EOPNOTSUPP (in a guest, whoever drives it: the device cannot tell).
  */
 LIBIVSHMEM_API int ivshmem_peer_vectors(struct ivshmem *ivs, uint32_t peer);
 
@@ -132,7 +151,9 @@ LIBIVSHMEM_API int ivshmem_peer_vectors(struct ivshmem *ivs, uint32_t peer);
  *
  * Other peers change this memory at any time: read each word once, check it,
  * then use it.  In a guest an access after the device has gone, or the region
- * was formatted anew, raises SIGBUS.
+ * was formatted anew, raises SIGBUS.  Through VFIO and sysfs the memory is mapped
+ * uncached: on processors that heed this in a guest bulk data moves 10 to 100
+ * times slower.
  *
  * Return: 0, -EINVAL (unaligned, out of range, other protection; in a guest, if
  * the memory is formatted, not within one RAW section), -EACCES (handle is
@@ -154,8 +175,8 @@ LIBIVSHMEM_API int ivshmem_unmap(void *addr, size_t length);
  *
  * Return: 0; -EINVAL (out of range), -ENXIO (server connection: no such peer
  * or vector is known), -EOPNOTSUPP (no doorbells), -EBADF (opened with
- * IVSHMEM_RDONLY), -ENODEV, -EINTR.  In a guest a doorbell to a peer that does
- * not exist succeeds: the device cannot tell.
+ * IVSHMEM_RDONLY), -ENODEV, -EINTR.  In a guest, whoever drives the device, a
+ * doorbell to a peer that does not exist succeeds: the device cannot tell.
  */
 LIBIVSHMEM_API int ivshmem_ring(struct ivshmem *ivs, uint32_t peer,
 				uint32_t vector);
@@ -179,7 +200,9 @@ LIBIVSHMEM_API int ivshmem_subscribe(struct ivshmem *ivs,
  * @timeout_ms: how long to wait; 0 only looks, -1 waits for ever
  *
  * Return: number of entries; 0 when the time ran out; -EINVAL, -EINTR,
- * -EOPNOTSUPP (no doorbells), -ENODEV (device gone).
+ * -EOPNOTSUPP (no doorbells, or through sysfs: look at the memory instead),
+ * -ENODEV (the device is gone; through VFIO: somebody wants to remove it, and
+ * waits until the handle is closed and all is unmapped).
  */
 LIBIVSHMEM_API int ivshmem_wait(struct ivshmem *ivs,
 				struct ivshmem_event *events, unsigned int max,

@@ -42,6 +42,13 @@ static void malformed_arguments_are_refused(void **state)
 	assert_int_equal(open_address(NULL), -EINVAL);
 	assert_int_equal(open_address(""), -EINVAL);
 	assert_int_equal(open_address("unix:"), -EINVAL);
+	assert_int_equal(open_address("vfio:"), -EINVAL);
+	assert_int_equal(open_address("pci:00:10.0"), -EINVAL);
+	assert_int_equal(open_address("pci:0000:00:10.0/"), -EINVAL);
+	assert_int_equal(open_address("vfio:0000:00:10.0,slot="), -EINVAL);
+	assert_int_equal(open_address("vfio:0000:00:10.0,slot=64"), -EINVAL);
+	assert_int_equal(open_address("vfio:ffff:ff:1f.7,slot=63"), -ENOENT);
+	assert_int_equal(open_address("pci:ffff:ff:1f.7"), -ENOENT);
 	assert_int_equal(open_address(longer), -ENAMETOOLONG);
 }
 
