@@ -104,7 +104,8 @@ def on_host(guest: Guest) -> Iterator[Callable[..., Running]]:
 def test_list(guest: Guest):
     doorbell, one_plain, other_plain = guest.json('list')['devices']
     assert doorbell == {
-        'pci': doorbell['pci'], 'node': DOORBELL, 'driver': 'ivshmem',
+        'pci': doorbell['pci'], 'address': DOORBELL, 'node': DOORBELL,
+        'driver': 'ivshmem',
         'memory_size': 1 << 20, 'doorbell': True, 'revision': 1,
         'peer_id': 0, 'vectors': 4, 'cache_mode': 'wb'}
     assert (one_plain['node'], other_plain['node']) == (PLAIN, PLAIN_TOO)

@@ -67,6 +67,12 @@ def test_completion_of_commands():
     assert complete('ivshmem fo') == ['format']
 
 
+def test_completion_of_drivers():
+    assert set(complete('ivshmem --driver ')) == {'ivshmem', 'vfio', 'pci'}
+    assert set(complete('ivshmem --driver vfio d')) == {'dump', 'doctor'}
+    assert '--poll' in complete('ivshmem --driver vfio ping --')
+
+
 def test_completion_of_devices(directory: Path):
     (directory / 'a.sock').touch()
     (directory / 'b.sock').touch()

@@ -10,6 +10,11 @@
 
 #include "address.h"
 #include "command.h"
+#include "driven.h"
+#include "pci.h"
+
+/* Prefix of the addresses of devices, as choose_driver() says; "" without */
+static const char *driver_prefix = "";
 
 static void list_type(const char *pattern, mode_t type, glob_t *found)
 {
@@ -69,9 +74,45 @@ void list_sockets(glob_t *sockets)
 	leave_out(sockets, is_control);
 }
 
+bool choose_driver(const char *name)
+{
+	static const struct {
+		const char *name;
+		const char *prefix;
+	} drivers[] = {
+		{ IVSHMEM_DRIVER, "" },
+		{ "vfio", VFIO_PREFIX },
+		{ "pci", SYSFS_PREFIX },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+		if (!strcmp(drivers[i].name, name)) {
+			driver_prefix = drivers[i].prefix;
+			return true;
+		}
+	return false;
+}
+
+bool is_driver_chosen(void)
+{
+	return *driver_prefix;
+}
+
+/* "0000:00:10.0", and what may be behind it */
+static bool is_place(const char *text)
+{
+	unsigned int domain, bus, device, function;
+	int end = 0;
+
+	return sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &device,
+		      &function, &end) == 4 && (!text[end] || text[end] == ',');
+}
+
 bool is_address(const char *text)
 {
-	return !strncmp(text, "unix:", 5) || strchr(text, '/');
+	return !strncmp(text, "unix:", 5) || strchr(text, '/') ||
+	       is_driven(text) || (is_driver_chosen() && is_place(text));
 }
 
 static void print_choices(const char *prefix, const glob_t *found)
@@ -82,7 +123,39 @@ static void print_choices(const char *prefix, const glob_t *found)
 		fprintf(stderr, "\t%s%s\n", prefix, found->gl_pathv[i]);
 }
 
-bool default_address(char *address, size_t size)
+static void print_devices(const struct pci_devices *devices)
+{
+	size_t i;
+
+	for (i = 0; i < devices->count; i++)
+		fprintf(stderr, "\t%s%s\n", driver_prefix,
+			devices->list[i].address);
+}
+
+/* The only PCI device, whoever has it: if it is another, opening it says so. */
+static bool default_device(char *address, size_t size)
+{
+	struct pci_devices devices;
+	bool ret = false;
+
+	if (pci_find(&devices)) {
+		complain("out of memory");
+		return false;
+	}
+	if (devices.count == 1) {
+		ret = (size_t)snprintf(address, size, "%s%s", driver_prefix,
+				       devices.list[0].address) < size;
+	} else if (devices.count) {
+		complain("more than one device; name one of these:");
+		print_devices(&devices);
+	} else {
+		complain("there is no ivshmem device (1af4:1110)");
+	}
+	pci_release(&devices);
+	return ret;
+}
+
+static bool default_node(char *address, size_t size)
 {
 	glob_t nodes, sockets;
 	bool ret = false;
@@ -105,4 +178,24 @@ bool default_address(char *address, size_t size)
 	globfree(&nodes);
 	globfree(&sockets);
 	return ret;
+}
+
+bool full_address(const char *text, char *address, size_t size)
+{
+	const char *prefix = "";
+
+	if (!text)
+		return is_driver_chosen() ? default_device(address, size) :
+					    default_node(address, size);
+	if (is_driver_chosen() && is_place(text)) {
+		prefix = driver_prefix;
+	} else if (is_driver_chosen() && !is_driven(text)) {
+		complain("%s: --driver is for PCI devices, as in "
+			 "0000:00:10.0", text);
+		return false;
+	}
+	if ((size_t)snprintf(address, size, "%s%s", prefix, text) < size)
+		return true;
+	complain("%s: the name is too long", text);
+	return false;
 }

@@ -13,6 +13,7 @@
 #include "address.h"
 #include "attach.h"
 #include "command.h"
+#include "driven.h"
 
 volatile sig_atomic_t interrupted;
 
@@ -78,6 +79,8 @@ const char *open_error(const char *address, int error)
 {
 	if (!strncmp(address, "unix:", 5))
 		return server_open_error(error);
+	if (is_driven(address))
+		return driven_error(address, error);
 	return device_open_error(error);
 }
 
@@ -89,7 +92,8 @@ const char *ring_error(int error)
 		       "lists them";
 	case -EOPNOTSUPP:
 		return "there are no doorbells; use ivshmem-doorbell instead "
-		       "of ivshmem-plain, or poll the memory";
+		       "of ivshmem-plain, drive it by other means than sysfs "
+		       "(pci:), or poll the memory";
 	case -ENODEV:
 		return "the device is gone";
 	default:
@@ -121,15 +125,8 @@ int attach(struct attachment *at, const char *address, unsigned int flags)
 
 	memset(at, 0, sizeof(*at));
 	catch_memory_loss();
-	if (address) {
-		ret = snprintf(at->address, sizeof(at->address), "%s", address);
-		if (ret >= (int)sizeof(at->address)) {
-			complain("%s: the name is too long", address);
-			return -1;
-		}
-	} else if (!default_address(at->address, sizeof(at->address))) {
+	if (!full_address(address, at->address, sizeof(at->address)))
 		return -1;
-	}
 	ret = ivshmem_open(at->address, flags, &at->ivs);
 	if (!ret)
 		ret = ivshmem_get_info(at->ivs, &at->info);

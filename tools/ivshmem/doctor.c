@@ -10,6 +10,7 @@
 #include "address.h"
 #include "command.h"
 #include "doctor.h"
+#include "driven.h"
 #include "output.h"
 
 enum { OPTION_MODULE = OPTION_FIRST_OWN };
@@ -92,7 +93,8 @@ static enum exit_code run_doctor(int argc, char **argv)
 		{ 0 }
 	};
 	struct findings findings = { 0 };
-	const char *address, *module = NULL;
+	const char *module = NULL;
+	char address[512] = "";
 	bool json = false;
 	int option;
 
@@ -113,13 +115,17 @@ static enum exit_code run_doctor(int argc, char **argv)
 	if (argc - optind > 1)
 		return misused(&command_doctor, "%s: one device at a time",
 			       argv[optind + 1]);
+	if ((argv[optind] || is_driver_chosen()) &&
+	    !full_address(argv[optind], address, sizeof(address)))
+		return EXIT_FAILED;
 	if (json)
 		findings.list = json_object_new_array();
-	address = argv[optind];
-	if (!address)
+	if (!*address)
 		examine_machine(&findings, module);
 	else if (!strncmp(address, "unix:", 5))
 		examine_socket(&findings, address + 5);
+	else if (is_driven(address))
+		examine_driven(&findings, address);
 	else
 		examine_one_node(&findings, address, module);
 	return conclude(&findings);

@@ -25,6 +25,12 @@ void examine_module(struct findings *findings, const char *file);
 /** examine_node() - a device node: there, permitted, cached, interrupting */
 void examine_node(struct findings *findings, const char *path);
 
+/** examine_driven() - a device that is driven through VFIO or sysfs, likewise */
+void examine_driven(struct findings *findings, const char *address);
+
+/** examine_polling() - what it costs that an open device is not interrupted */
+void examine_polling(struct findings *findings, const struct attachment *at);
+
 /** examine_region() - what the memory of an open device or link has */
 void examine_region(struct findings *findings, struct attachment *at);
 

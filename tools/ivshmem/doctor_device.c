@@ -13,6 +13,7 @@
 
 #include "attach.h"
 #include "doctor.h"
+#include "driven.h"
 #include "output.h"
 
 #define GROUP		"ivshmem"
@@ -26,6 +27,13 @@ static void examine_driver(struct findings *findings,
 	if (!strcmp(device->driver, IVSHMEM_DRIVER)) {
 		found(findings, VERDICT_OK, "driver", device->address, NULL,
 		      "bound to the driver " IVSHMEM_DRIVER);
+		return;
+	}
+	if (!strcmp(device->driver, VFIO_DRIVER)) {
+		found(findings, VERDICT_OK, "driver", device->address, NULL,
+		      "handed over to programs, which name it " VFIO_PREFIX
+		      "%s; a network card or a disk needs the driver "
+		      IVSHMEM_DRIVER, device->address);
 		return;
 	}
 	if (*device->driver) {
@@ -157,6 +165,14 @@ static void examine_cache(struct findings *findings, struct attachment *at)
 		      "memory is cached");
 		return;
 	}
+	if (is_driven(at->address)) {
+		found(findings, VERDICT_WARN, "mapping", at->address,
+		      "where bulk data matters use the driver " IVSHMEM_DRIVER
+		      ", which maps it cached", "%s, as VFIO and sysfs do it; "
+		      "on processors that heed this in a guest it is 10 to 100 "
+		      "times slower than cached memory", cache_meaning(name));
+		return;
+	}
 	snprintf(remedy, sizeof(remedy),
 		 "echo wb > /sys/class/ivshmem/%s/cache_mode; if it stays %s, "
 		 "the firmware's MTRRs forbid it: place the device below 4 GiB "
@@ -217,6 +233,15 @@ static void examine_interrupts(struct findings *findings,
 		      "no MSI-X, so no doorbells: peers cannot wake each "
 		      "other, everybody has to poll the memory, which costs "
 		      "a busy CPU or latency");
+		examine_polling(findings, at);
+		return;
+	}
+	if (at->info.backend == IVSHMEM_BACKEND_PCI) {
+		found(findings, VERDICT_WARN, "interrupts", at->address,
+		      "hand the device over to VFIO, or use the driver "
+		      IVSHMEM_DRIVER, "none through sysfs: this program can "
+		      "wake others, but nobody can wake it");
+		examine_polling(findings, at);
 		return;
 	}
 	ret = ring_self(at, missing);
@@ -258,9 +283,9 @@ static void examine_inside(struct findings *findings, const char *check,
 	if (!ret)
 		ret = ivshmem_get_info(at.ivs, &at.info);
 	if (ret) {
-		/* All slots taken is how a link is meant to end up. */
-		found(findings, ret == -EUSERS ? VERDICT_WARN : VERDICT_FAIL,
-		      check, address, open_error(address, ret), "%s",
+		/* In use is how a link, or a device, is meant to end up. */
+		found(findings, ret == -EUSERS || ret == -EADDRINUSE ?
+		      VERDICT_WARN : VERDICT_FAIL, check, address, open_error(address, ret), "%s",
 		      strerror(-ret));
 		detach(&at);
 		return;
@@ -305,4 +330,9 @@ void examine_socket(struct findings *findings, const char *path)
 		return;
 	}
 	examine_inside(findings, "server", address);
+}
+
+void examine_driven(struct findings *findings, const char *address)
+{
+	examine_inside(findings, "device", address);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "doctor.h"
+#include "driven.h"
 #include "output.h"
 #include "region.h"
 
@@ -66,6 +67,9 @@ static void examine_slot(struct findings *findings, struct attachment *at,
 	}
 	if (!at->info.doorbell) {
 		found(findings, VERDICT_WARN, "slot", at->address,
+		      is_driven(at->address) ?
+		      "name one that no other machine has, 0 to the number of "
+		      "slots less 1, behind the address: ,slot=N" :
 		      "give this machine one that no other has, "
 		      "0 to the number of slots less 1: echo N > "
 		      "/sys/class/ivshmem/ivshmemN/slot",

@@ -67,6 +67,16 @@ static const struct layout *read_region(struct attachment *at,
 	return ret ? NULL : layout;
 }
 
+static const struct {
+	const char *word;
+	const char *text;
+} kinds[] = {
+	[IVSHMEM_BACKEND_DEVICE] = { "device", "device" },
+	[IVSHMEM_BACKEND_SERVER] = { "server", "server connection" },
+	[IVSHMEM_BACKEND_VFIO] = { "vfio", "device, driven through VFIO" },
+	[IVSHMEM_BACKEND_PCI] = { "pci", "device, driven through sysfs" },
+};
+
 static void print_text(struct attachment *at)
 {
 	bool server = at->info.backend == IVSHMEM_BACKEND_SERVER;
@@ -75,7 +85,7 @@ static void print_text(struct attachment *at)
 	char size[32];
 
 	printf("address  %s\n", at->address);
-	printf("kind     %s\n", server ? "server connection" : "device");
+	printf("kind     %s\n", kinds[at->info.backend].text);
 	printf("memory   %s\n", format_size(at->info.memory_size, size));
 	printf("cached   %s (%s)\n", cache, cache_meaning(cache));
 	if (!server)
@@ -117,7 +127,7 @@ static struct json_object *as_json(struct attachment *at)
 	struct layout layout;
 
 	add_string(object, "address", at->address);
-	add_string(object, "kind", server ? "server" : "device");
+	add_string(object, "kind", kinds[at->info.backend].word);
 	add_number(object, "memory_size", at->info.memory_size);
 	add_string(object, "cache_mode", cache_name(at->info.cache));
 	if (!server)

@@ -5,28 +5,41 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "address.h"
 #include "command.h"
+#include "driven.h"
 #include "output.h"
 #include "pci.h"
+
+#define COLUMNS	"%-13s %-18s %-12s %-10s %-9s %-8s %-4s %s\n"
 
 static const char *or_dash(const char *text)
 {
 	return *text ? text : "-";
 }
 
+/* What the tool takes as DEVICE; "" if nobody is there to do the work. */
+static const char *address_of(const struct pci_device *device, char text[48])
+{
+	if (strcmp(device->driver, VFIO_DRIVER))
+		return device->node;
+	snprintf(text, 48, VFIO_PREFIX "%s", device->address);
+	return text;
+}
+
 static void print_device(const struct pci_device *device)
 {
-	char size[32], id[24] = "-", vectors[24] = "-";
+	char size[32], id[24] = "-", vectors[24] = "-", address[48];
 
 	if (device->known && device->doorbell)
 		snprintf(id, sizeof(id), "%" PRIu64, device->peer_id);
 	if (device->known)
 		snprintf(vectors, sizeof(vectors), "%" PRIu64,
 			 device->vectors);
-	printf("%-13s %-14s %-12s %-10s %-9s %-8s %-4s %s\n", device->address,
-	       or_dash(device->node), or_dash(device->driver),
+	printf(COLUMNS, device->address,
+	       or_dash(address_of(device, address)), or_dash(device->driver),
 	       format_size(device->memory_size, size),
 	       device->doorbell ? "doorbell" : "plain", vectors, id,
 	       or_dash(device->cache_mode));
@@ -40,8 +53,7 @@ static void print_text(const struct pci_devices *devices,
 	if (!devices->count && !sockets->gl_pathc)
 		puts("No ivshmem device and no server socket on this machine.");
 	if (devices->count)
-		printf("%-13s %-14s %-12s %-10s %-9s %-8s %-4s %s\n", "PCI",
-		       "NODE", "DRIVER", "MEMORY", "KIND", "VECTORS", "ID",
+		printf(COLUMNS, "PCI", "DEVICE", "DRIVER", "MEMORY", "KIND", "VECTORS", "ID",
 		       "CACHE");
 	for (i = 0; i < devices->count; i++)
 		print_device(&devices->list[i]);
@@ -63,8 +75,10 @@ static void add_text(struct json_object *object, const char *key,
 static struct json_object *device_json(const struct pci_device *device)
 {
 	struct json_object *object = json_object_new_object();
+	char address[48];
 
 	add_string(object, "pci", device->address);
+	add_text(object, "address", address_of(device, address));
 	add_text(object, "node", device->node);
 	add_text(object, "driver", device->driver);
 	add_number(object, "memory_size", device->memory_size);

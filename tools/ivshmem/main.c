@@ -12,6 +12,7 @@
 
 #include <libivshmem.h>
 
+#include "address.h"
 #include "command.h"
 
 static const struct command *const commands[] = {
@@ -74,7 +75,7 @@ static void print_usage(FILE *out)
 	size_t i;
 
 	fprintf(out,
-		"usage: ivshmem COMMAND [ARGUMENTS]\n"
+		"usage: ivshmem [--driver NAME] COMMAND [ARGUMENTS]\n"
 		"       ivshmem help [COMMAND] | --help | --version\n\n"
 		"Memory shared between virtual machines, and doorbells to wake "
 		"each other.\n\n");
@@ -85,6 +86,11 @@ static void print_usage(FILE *out)
 		"\nA DEVICE is /dev/ivshmemN in a guest, or "
 		"unix:/path/of/a/link.sock on the host;\n"
 		"where it may be left out, it is the only /dev/ivshmem*.\n"
+		"With --driver vfio, or pci (through sysfs, without interrupts), "
+		"a device is\n"
+		"driven by this program instead of the kernel: a DEVICE is "
+		"0000:00:10.0 then, the\n"
+		"same as vfio:0000:00:10.0 or pci:0000:00:10.0 without it.\n"
 		"Sizes and offsets can be written as 4096, 0x1000, 4K, 1M, "
 		"2G.\n"
 		"Exit codes: 0 done, 1 failed, 2 wrong usage.\n");
@@ -148,10 +154,32 @@ static bool occupy_standard_streams(void)
 	return true;
 }
 
+/* "--driver NAME" before the command; false after a message. */
+static bool take_driver(int *argc, char ***argv)
+{
+	static const char option[] = "--driver";
+	const char *name;
+
+	if (*argc < 2 || strcmp((*argv)[1], option))
+		return true;
+	name = *argc > 2 ? (*argv)[2] : "";
+	if (!choose_driver(name)) {
+		fprintf(stderr, "ivshmem: %s %s: expected ivshmem, vfio or "
+				"pci\n\n", option, name);
+		print_usage(stderr);
+		return false;
+	}
+	*argc -= 2;
+	*argv += 2;
+	return true;
+}
+
 static enum exit_code run(int argc, char **argv)
 {
 	const struct command *command;
 
+	if (!take_driver(&argc, &argv))
+		return EXIT_USAGE;
 	if (argc < 2) {
 		print_usage(stderr);
 		return EXIT_USAGE;
