@@ -47,6 +47,13 @@ bench-channel: ## measure channels between guests beside TCP (build/bench/channe
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@$(PYTHON) -m bench.channel
 
+.PHONY: bench-char
+bench-char: ## measure the driver beside VFIO and polling (build/bench/char.json)
+	@scripts/setup build lab test
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m bench.char
+
 .PHONY: bench-net
 bench-net: ## measure the network card beside virtio-net, e1000e (build/bench/net.json)
 	@scripts/setup build lab test
