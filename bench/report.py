@@ -111,7 +111,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         apart = "/".join(f"{_spread(one[side]):.1f}" for side in ("ours_all", "theirs_all"))
         lines.append(f"{one['name']:<24}{one['unit']:<8}{_figure(one['ours']):>13}"
                      f"{_figure(one['theirs']):>13}  {one['peer']:<18}{one['ratio']:>7.3g}"
-                     f"{apart:>12}")
+                     f" {apart:>11}")
     return "\n".join(lines)
 
 
