@@ -19,7 +19,6 @@ from lab.agent import poll_until
 from lab.paths import USERSPACE
 
 CLI = USERSPACE / "tools/ivshmem/ivshmem"
-VFIO_PING = USERSPACE / "demo/vfio-ping"
 NODE = "/dev/ivshmem0"
 
 # Bounds for things that take milliseconds, on a machine that is very busy.
@@ -209,10 +208,9 @@ class Guest(Peer):
             waiter.kill()
 
     def _ping_tool(self, way: str, *arguments: str | int) -> list[str]:
-        if way == "vfio":
-            return [str(VFIO_PING), self.address, *map(str, arguments), "--json"]
+        device = f"vfio:{self.address}" if way == "vfio" else self.device
         poll = ["--poll"] if way == "polling" else []
-        return self.tool("ping", *arguments, "--json", *poll)
+        return [str(CLI), "ping", device, *map(str, arguments), "--json", *poll]
 
     def listen(self, way: str) -> Listener:
         command = self._ping_tool(way, "--listen")

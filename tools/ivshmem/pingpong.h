@@ -2,9 +2,7 @@
 /*
  * Round trips between two peers of a region, by doorbells or by polling.
  *
- * The engine knows shared memory and two operations, ring and wait.  It needs
- * nothing but libc, so that it runs over the kernel driver, a server
- * connection, or a device that is driven from user space.
+ * The engine knows shared memory and two operations, ring and wait.
  *
  * The memory, of PINGPONG_SIZE bytes: an outbox of 512 bytes for each of the
  * peers 0 to 63, in 32 bit little-endian words.  A peer writes nowhere but in
