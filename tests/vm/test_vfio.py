@@ -279,6 +279,24 @@ def test_a_channel_with_the_host(driven, server, tmp_path, address):
     assert target.read_bytes() == source.read_bytes()
 
 
+NOBODY = "setpriv --reuid 65534 --regid 65534 --clear-groups"
+
+
+def test_who_may_use_it(driven):
+    """Root, and whom it has given the files to; nothing else is needed."""
+    group = driven.run(f"basename $(readlink /sys/bus/pci/devices/{FIRST}/iommu_group)").stdout
+    files = {VFIO: f"/dev/vfio/{group.strip()}",
+             SYSFS: f"/sys/bus/pci/devices/{SECOND}/resource[02]"}
+    driven.run(f"echo 1 >/sys/bus/pci/devices/{SECOND}/enable")
+    for address, given in files.items():
+        refused = driven.run(f"{NOBODY} {TOOL} info {address}", check=False)
+        assert refused.returncode == 1
+        assert "permission denied" in refused.stderr
+        driven.run(f"chown 65534 {given}")
+        allowed = driven.run(f"{NOBODY} {TOOL} peers {address} --join --name nobody")
+        assert "nobody (own)" in allowed.stdout
+
+
 def joined(vm, address):
     """A program that takes part, once it does."""
     vm.run("rm -f /run/said")
