@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "log.h"
+#include "store.h"
 
 static int assign(const struct config *config, int *fds, int fd,
 		  const char *name)
@@ -33,7 +35,8 @@ static int assign(const struct config *config, int *fds, int fd,
 	return 0;
 }
 
-int activation_take(const struct config *config, int *fds)
+int activation_take(const struct config *config, int *fds,
+		    struct store *store)
 {
 	char **names = NULL;
 	int count = sd_listen_fds_with_names(1, &names);
@@ -47,9 +50,14 @@ int activation_take(const struct config *config, int *fds)
 		return -1;
 	}
 	for (int i = 0; i < count; i++) {
-		if (!result)
-			result = assign(config, fds, SD_LISTEN_FDS_START + i,
-					names[i]);
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (result)
+			close(fd);
+		else if (store_is_name(names[i]))
+			result = store_add(store, names[i], fd);
+		else
+			result = assign(config, fds, fd, names[i]);
 		free(names[i]);
 	}
 	free(names);

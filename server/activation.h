@@ -7,12 +7,16 @@
 
 #include "config.h"
 
+struct store;
+
 /**
  * activation_take() - the sockets that were passed, for the links by name
  * @fds: one per link of @config: its socket, or -1
+ * @store: gets what an earlier server had stored
  *
  * Return: 0; -1 after logging why a socket fits no link.
  */
-int activation_take(const struct config *config, int *fds);
+int activation_take(const struct config *config, int *fds,
+		    struct store *store);
 
 #endif /* IVSHMEMD_ACTIVATION_H */

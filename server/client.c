@@ -16,6 +16,7 @@
 #include "permission.h"
 #include "protocol.h"
 #include "server.h"
+#include "store.h"
 
 /* Until a client that was refused is hung up on. */
 #define REFUSED_LINGER		2000
@@ -81,6 +82,9 @@ static void client_close(struct client *client)
 	else
 		link_vacate(link, client->slot);
 	client->state = CLIENT_CLOSED;
+	/* The service manager may have it, too, which does not matter then. */
+	if (!link->server->stopping)
+		shutdown(client->watch.fd, SHUT_RDWR);
 	watch_remove(link->server->epoll, &client->watch);
 	close(client->watch.fd);
 	while (*position != client)
@@ -185,6 +189,7 @@ static void client_joined(struct client *client)
 {
 	client->state = CLIENT_JOINED;
 	client->retry = 0;
+	client->link->store_due = client->link->server->now;
 	link_count(client->link, &client->link->counts.joins);
 	log_client(client, LOG_INFO, LOG_ID_JOIN,
 		   "slot %u: pid %d (uid %u) joined", client->slot,
@@ -332,6 +337,28 @@ static struct client *client_new(struct link *link, int fd,
 	return client;
 }
 
+int client_resume(struct link *link, const struct stored *stored)
+{
+	struct ucred credentials = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+	socklen_t length = sizeof(credentials);
+	struct client *client;
+
+	getsockopt(stored->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
+	client = client_new(link, stored->fd, &credentials);
+	if (!client) {
+		shutdown(stored->fd, SHUT_RDWR);
+		close(stored->fd);
+		return -1;
+	}
+	link->waiting--;
+	client->state = CLIENT_JOINED;
+	client->slot = stored->index;
+	client->since = stored->since;
+	client->number = stored->number;
+	link_resume(link, client);
+	return 0;
+}
+
 void client_refuse(int fd, enum refusal refusal)
 {
 	tell_refusal(fd, refusal);
@@ -376,6 +403,7 @@ static void client_serve(struct client *client, unsigned int slot)
 	struct link *link = client->link;
 
 	link->waiting--;
+	client->number = ++link->numbers;
 	client->state = CLIENT_HANDSHAKE;
 	client->slot = slot;
 	client->retry = 0;

@@ -14,6 +14,7 @@
 #include "refusal.h"
 
 struct link;
+struct stored;
 
 enum client_state {
 	CLIENT_WAITING,		/* is not served yet: its user connects too often */
@@ -36,6 +37,7 @@ enum client_state {
  *            what it waits for
  * @starved:  since when descriptors of others keep it from being told, or 0
  * @since:    when it connected
+ * @number:   no other client of the link has it
  * @credentials: who it was when it connected
  */
 struct client {
@@ -49,8 +51,17 @@ struct client {
 	uint64_t retry;
 	uint64_t starved;
 	time_t since;
+	unsigned long long number;
 	struct ucred credentials;
 };
+
+/**
+ * client_resume() - take over a client that has joined an earlier server
+ * @stored: from store_take_client(); its descriptor becomes the client's
+ *
+ * Return: 0; -1 if it could not be, and is disconnected.
+ */
+int client_resume(struct link *link, const struct stored *stored);
 
 /**
  * client_take_turn() - serve or refuse a client, if it is its turn by now

@@ -48,13 +48,6 @@ static uint32_t read_epoch(const struct directory *directory, unsigned int slot)
 			 offsetof(struct ivregion_peer_line, epoch));
 }
 
-static uint32_t read_generation(const struct directory *directory,
-				unsigned int slot)
-{
-	return read_word(directory, ivregion_server_offset(slot) +
-			 offsetof(struct ivregion_server_line, generation));
-}
-
 static bool has_line(const struct directory *directory, unsigned int slot)
 {
 	return directory->writable && slot < directory->region.slots;
@@ -159,8 +152,22 @@ static size_t length_to_map(int fd, uint64_t size)
 	return length < size ? length : size;
 }
 
+/* An earlier server has said who left each slot, and how many have been there. */
+static void go_on(struct directory *directory, unsigned int slot)
+{
+	uint64_t at = ivregion_server_offset(slot);
+	struct directory_slot *line = &directory->slots[slot];
+
+	line->generation = read_word(directory, at +
+				     offsetof(struct ivregion_server_line,
+					      generation));
+	if (line->taken)
+		line->gone_epoch = read_word(directory, at +
+			offsetof(struct ivregion_server_line, gone_epoch));
+}
+
 int directory_open(struct directory *directory, int fd, uint64_t size,
-		   unsigned int peers)
+		   unsigned int peers, uint64_t taken)
 {
 	memset(directory, 0, sizeof(*directory));
 	directory->fd = fd;
@@ -173,10 +180,11 @@ int directory_open(struct directory *directory, int fd, uint64_t size,
 		directory->memory = NULL;
 		return -errno;
 	}
+	for (unsigned int i = 0; i < peers; i++)
+		directory->slots[i].taken = taken >> i & 1;
 	look(directory);
 	for (unsigned int i = 0; has_line(directory, i) && i < peers; i++)
-		directory->slots[i].generation =
-			read_generation(directory, i);
+		go_on(directory, i);
 	publish(directory);
 	return 0;
 }

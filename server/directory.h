@@ -70,15 +70,16 @@ struct directory {
 };
 
 /**
- * directory_open() - begin to say who is there: nobody
- * @fd: of the memory; stays the caller's
+ * directory_open() - begin to say who is there
+ * @fd:    of the memory; stays the caller's
+ * @taken: slots in which an earlier server's clients are still, a bit each
  *
  * Does nothing to a region that is not formatted.
  *
  * Return: 0 or a negative errno of mmap(2).
  */
 int directory_open(struct directory *directory, int fd, uint64_t size,
-		   unsigned int peers);
+		   unsigned int peers, uint64_t taken);
 
 /**
  * directory_end() - watch no more

@@ -35,17 +35,27 @@ static unsigned int eventfd_count(const struct link *link)
 	return link->config->peers * link->config->vectors;
 }
 
-static int open_eventfds(struct link *link)
+static int allocate_slots(struct link *link)
 {
 	unsigned int count = eventfd_count(link);
 
 	link->eventfds = malloc(count * sizeof(*link->eventfds));
 	link->slots = calloc(link->config->peers, sizeof(*link->slots));
-	if (!link->eventfds || !link->slots) {
+	link->kept = calloc(link->config->peers, sizeof(*link->kept));
+	if (!link->eventfds || !link->slots || !link->kept) {
 		log_error("link %s: out of memory", link->config->name);
 		return -1;
 	}
 	memset(link->eventfds, -1, count * sizeof(*link->eventfds));
+	for (unsigned int slot = 0; slot < link->config->peers; slot++)
+		link->kept[slot].fd = -1;
+	return 0;
+}
+
+static int open_eventfds(struct link *link)
+{
+	unsigned int count = eventfd_count(link);
+
 	for (unsigned int i = 0; i < count; i++) {
 		link->eventfds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (link->eventfds[i] < 0) {
@@ -72,6 +82,7 @@ static struct link *link_new(struct server *server,
 	}
 	link->server = server;
 	link->since = time(NULL);
+	link->store_due = UINT64_MAX;
 	link->memory = -1;
 	link->watch.fd = -1;
 	link->listener.fd = -1;
@@ -109,11 +120,11 @@ static void log_change(struct link *link)
 	}
 }
 
-static int open_directory(struct link *link)
+static int open_directory(struct link *link, uint64_t taken)
 {
 	const struct link_config *config = link->config;
 	int error = directory_open(&link->directory, link->memory, config->size,
-				   config->peers);
+				   config->peers, taken);
 
 	if (error)
 		log_error("link %s: the memory cannot be mapped: %s",
@@ -130,7 +141,76 @@ static int open_memory(struct link *link)
 		return -1;
 	if (format_memory(link->config, link->memory, existed))
 		return -1;
-	return open_directory(link);
+	return open_directory(link, 0);
+}
+
+void link_resume(struct link *link, struct client *client)
+{
+	link->slots[client->slot] = client;
+	link->joined++;
+	if (client->number > link->numbers)
+		link->numbers = client->number;
+}
+
+/* Whom an earlier server has served; returns their slots, a bit each. */
+static uint64_t take_clients(struct link *link, struct stored *clients)
+{
+	struct store *store = &link->server->store;
+	uint64_t taken = 0;
+
+	for (;;) {
+		struct stored entry = store_take_client(store,
+							link->config->name);
+
+		if (entry.fd < 0)
+			return taken;
+		if (entry.index >= link->config->peers ||
+		    taken >> entry.index & 1) {
+			close(entry.fd);
+			continue;
+		}
+		taken |= 1ULL << entry.index;
+		clients[entry.index] = entry;
+	}
+}
+
+/* Memory and doorbells are those of an earlier server: so are its clients. */
+static int resume(struct link *link)
+{
+	struct stored clients[LINK_MAX_PEERS];
+	uint64_t taken = take_clients(link, clients);
+
+	if (open_directory(link, taken))
+		return -1;
+	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
+		if (!(taken >> slot & 1))
+			continue;
+		link->kept[slot] = clients[slot];
+		if (client_resume(link, &clients[slot]))
+			directory_leave(&link->directory, slot);
+	}
+	log_info("link %s: goes on where an earlier server ended, with %u "
+		 "client%s", link->config->name, link->joined,
+		 link->joined == 1 ? "" : "s");
+	return 0;
+}
+
+static int open_rest(struct link *link)
+{
+	struct store *store = &link->server->store;
+
+	if (allocate_slots(link))
+		return -1;
+	if (store_take_link(store, link->config, &link->memory,
+			    link->eventfds))
+		return resume(link);
+	memset(link->eventfds, -1,
+	       eventfd_count(link) * sizeof(*link->eventfds));
+	store_drop(store, link->config->name);
+	if (open_memory(link) || open_eventfds(link))
+		return -1;
+	store_keep_link(store, link);
+	return 0;
 }
 
 struct link *link_open(struct server *server, const struct link_config *config,
@@ -146,7 +226,7 @@ struct link *link_open(struct server *server, const struct link_config *config,
 		result = listener_adopt(&link->listener, config, fd);
 	else
 		result = listener_open(&link->listener, &config->socket);
-	if (!result && !open_memory(link) && !open_eventfds(link))
+	if (!result && !open_rest(link))
 		return link;
 	listener_stop(&link->listener);
 	link_close(link);
@@ -155,12 +235,16 @@ struct link *link_open(struct server *server, const struct link_config *config,
 
 void link_close(struct link *link)
 {
+	/* Whose handshake has come to its end since then. */
+	if (link->server->stopping && link->kept)
+		store_keep_clients(&link->server->store, link, true);
 	while (link->clients)
 		client_hang_up(link->clients);
 	for (unsigned int i = 0; link->eventfds && i < eventfd_count(link); i++)
 		close(link->eventfds[i]);
 	free(link->eventfds);
 	free(link->slots);
+	free(link->kept);
 	directory_close(&link->directory);
 	if (link->memory >= 0)
 		close(link->memory);
@@ -292,6 +376,7 @@ void link_vacate(struct link *link, unsigned int slot)
 	seen = directory_leave(&link->directory, slot);
 	link->slots[slot] = NULL;
 	link->joined--;
+	link->store_due = link->server->now;
 	log_change(link);
 	if (seen)
 		ring_all(link);
@@ -417,6 +502,8 @@ void link_stop(struct link *link)
 	struct client *client;
 
 	link->stop_by = link->server->now + STOP_PATIENCE;
+	if (link->server->stopping)
+		store_keep_clients(&link->server->store, link, true);
 	/* Who is let go now has not gone: machines go on without a server. */
 	directory_end(&link->directory);
 	listener_stop(&link->listener);
@@ -458,6 +545,8 @@ uint64_t link_next_timeout(const struct link *link)
 		next = link->resume;
 	if (link->stop_by && link->stop_by < next)
 		next = link->stop_by;
+	if (link->store_due < next)
+		next = link->store_due;
 	for (struct client *client = link->clients; client;
 	     client = client->next) {
 		uint64_t timeout = client_next_timeout(client);
@@ -508,6 +597,8 @@ void link_run_timeouts(struct link *link)
 	struct client *client = link->clients;
 
 	log_limit_flush(&link->limit, link->server->now);
+	if (link->server->now >= link->store_due)
+		store_keep_clients(&link->server->store, link, false);
 	if (link->resume && link->server->now >= link->resume) {
 		link->resume = 0;
 		server_restore_reserve(link->server);

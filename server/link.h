@@ -17,6 +17,7 @@
 #include "loop.h"
 #include "pace.h"
 #include "refusal.h"
+#include "store.h"
 
 struct client;
 struct server;
@@ -50,11 +51,14 @@ struct link_counts {
  * @directory: what the server says in it
  * @eventfds: of all slots, slot by slot; they outlive every client
  * @slots:    who is in each slot, or NULL
+ * @kept:     what the service manager keeps of each slot; fd -1 if nothing
+ * @numbers:  of clients, the last one that was given
  * @clients:  every connection, those that were refused included
  * @refused:  how many of them were
  * @waiting:  how many wait for their turn
  * @pace:     how often users connect
  * @joined:   clients that have a slot
+ * @store_due: when to tell the service manager whom to keep; UINT64_MAX if it knows
  * @resume:   when to accept again after a shortage; 0 if accepting
  * @stop_by:  when it ends at the latest, once it is stopped; 0 before
  * @since:    when it was made
@@ -72,11 +76,14 @@ struct link {
 	struct directory directory;
 	int *eventfds;
 	struct client **slots;
+	struct stored *kept;
+	unsigned long long numbers;
 	struct client *clients;
 	unsigned int refused;
 	unsigned int waiting;
 	struct pace pace;
 	unsigned int joined;
+	uint64_t store_due;
 	uint64_t resume;
 	uint64_t stop_by;
 	time_t since;
@@ -86,7 +93,7 @@ struct link {
 };
 
 /**
- * link_open() - make a link, with memory and eventfds
+ * link_open() - make a link, with memory and eventfds, or go on with a stored one
  * @fd: listening socket from the service manager, or -1 to make one
  *
  * Return: the link; NULL after logging why.
@@ -138,6 +145,9 @@ unsigned int link_clients_of(const struct link *link, uid_t uid);
  * Doorbells that were meant for its last user are forgotten.
  */
 void link_occupy(struct link *link, unsigned int slot, struct client *client);
+
+/** link_resume() - a client is in its slot, as it was with an earlier server. */
+void link_resume(struct link *link, struct client *client);
 
 /** link_count() - one more of something in the link's counts. */
 void link_count(struct link *link, uint64_t *count);

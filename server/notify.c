@@ -56,11 +56,46 @@ static uint64_t monotonic_usec(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-int notify_send(const char *lines)
+static int send_to(int fd, struct sockaddr_un *address, socklen_t length,
+		   const char *lines, int attached, bool wait)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { .header = {
+		.cmsg_len = CMSG_LEN(sizeof(int)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS,
+	} };
+	struct iovec iov = {
+		.iov_base = (char *)lines,
+		.iov_len = strlen(lines),
+	};
+	struct msghdr message = {
+		.msg_name = address,
+		.msg_namelen = length,
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+	};
+
+	if (attached >= 0) {
+		memcpy(CMSG_DATA(&control.header), &attached,
+		       sizeof(attached));
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
+	if (sendmsg(fd, &message, MSG_NOSIGNAL |
+		    (wait ? 0 : MSG_DONTWAIT)) >= 0)
+		return 0;
+	/* Too many descriptors in flight: it has not read them yet. */
+	return errno == EAGAIN || errno == ETOOMANYREFS ? -EAGAIN : 0;
+}
+
+int notify_send_fd(const char *lines, int attached, bool wait)
 {
 	struct sockaddr_un address;
 	socklen_t length = manager_address(&address);
-	int result = 0;
+	int result;
 	int fd;
 
 	if (!length)
@@ -68,11 +103,14 @@ int notify_send(const char *lines)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -EAGAIN;
-	if (sendto(fd, lines, strlen(lines), MSG_DONTWAIT | MSG_NOSIGNAL,
-		   (struct sockaddr *)&address, length) < 0 && errno == EAGAIN)
-		result = -EAGAIN;
+	result = send_to(fd, &address, length, lines, attached, wait);
 	close(fd);
 	return result;
+}
+
+int notify_send(const char *lines)
+{
+	return notify_send_fd(lines, -1, false);
 }
 
 void notify_reloading(void)

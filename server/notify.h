@@ -5,6 +5,7 @@
 #ifndef IVSHMEMD_NOTIFY_H
 #define IVSHMEMD_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** notify_ready() - the server serves; the one message that is waited for. */
@@ -28,5 +29,11 @@ void notify_reloading(void);
  * Return: 0, also without a service manager; -EAGAIN if it is busy.
  */
 int notify_send(const char *lines);
+
+/**
+ * notify_send_fd() - the same with a descriptor, unless that is -1
+ * @wait: until the manager takes it
+ */
+int notify_send_fd(const char *lines, int fd, bool wait);
 
 #endif /* IVSHMEMD_NOTIFY_H */

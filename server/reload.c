@@ -157,6 +157,8 @@ static void plan_drop(struct plan *plan)
 			link_config_free(plan->settings[i]);
 		if (plan->links && plan->links[i]) {
 			link_stop(plan->links[i]);
+			store_forget_link(&plan->server->store,
+					  plan->links[i]);
 			link_close(plan->links[i]);
 		}
 	}
@@ -172,6 +174,7 @@ static void retire(struct server *server, struct link *link)
 	log_info("link %s: it is gone from the configuration, its clients are "
 		 "let go", name);
 	link_stop(link);
+	store_forget_link(&server->store, link);
 	if (link->listener.lock < 0) {
 		log_warning("link %s: its socket unit is still there; stop and "
 			    "disable it before the server starts again", name);

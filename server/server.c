@@ -177,17 +177,22 @@ int server_open(struct server *server, const struct config_source *source,
 	server->clients = UINT_MAX;
 	server->status_due = server->now;
 	server->watchdog_period = notify_watchdog_period();
+	store_init(&server->store);
 	if (!fds)
 		log_error("out of memory");
-	else if (!open_loop(server) && !activation_take(&server->config, fds) &&
+	else if (!open_loop(server) &&
+		 !activation_take(&server->config, fds, &server->store) &&
 		 !control_open(server))
 		result = open_links(server, fds);
 	free(fds);
-	if (result)
+	if (result) {
 		server_close(server);
-	else
-		metrics_write(server);
-	return result;
+		return -1;
+	}
+	/* Of links that are not there any more. */
+	store_drop(&server->store, NULL);
+	metrics_write(server);
+	return 0;
 }
 
 static void close_all(struct link **list)
@@ -209,6 +214,7 @@ void server_close(struct server *server)
 	close_all(&server->links);
 	close_all(&server->leaving);
 	spare_drop_all(server);
+	store_free(&server->store);
 	free_graveyard(server);
 	config_free(&server->config);
 	if (server->signals.fd >= 0)

@@ -14,6 +14,7 @@
 #include "loop.h"
 #include "metrics.h"
 #include "source.h"
+#include "store.h"
 
 struct client;
 struct control;
@@ -25,6 +26,7 @@ struct spare;
  * @source:     where its configuration comes from
  * @config:     what it was asked to do
  * @budget:     what follows for descriptors
+ * @store:      what the service manager keeps for us
  * @links:      one per link of @config, in that order
  * @leaving:    links that are gone from @config, until their clients are let go
  * @spares:     sockets of the service manager's without a link
@@ -54,6 +56,7 @@ struct server {
 	const struct config_source *source;
 	struct config config;
 	struct budget budget;
+	struct store store;
 	struct link *links;
 	struct link *leaving;
 	struct spare *spares;

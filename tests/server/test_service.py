@@ -183,6 +183,43 @@ def test_reload(container):
     container.wait_for('test ! -e /run/ivshmem/added.sock')
 
 
+STREAM = '''
+link=unix:/run/ivshmem/lab.sock
+ivshmem format $link raw >/dev/null
+mkfifo /run/pipe
+ivshmem recv $link -o /run/got --name bob >/dev/null 2>&1 & receiver=$!
+ivshmem send $link bob --name alice </run/pipe >/dev/null 2>&1 & sender=$!
+exec 3>/run/pipe
+more() { head -c 1M /dev/urandom | tee -a /run/source >&3; }
+wait_resumed() {
+    until [ $(journalctl -q -o cat -u ivshmemd |
+              grep -c "link lab: goes on .* with 2 clients") = $1 ]; do sleep 0.1; done
+}
+until [ $(journalctl -q -o cat -u ivshmemd | grep -c "link lab: slot [01]: .* joined") -ge 4 ]
+do sleep 0.1; done
+more
+systemctl restart ivshmemd
+wait_resumed 1
+more
+systemctl kill --signal=KILL ivshmemd
+wait_resumed 2
+more
+exec 3>&-
+wait $sender
+wait $receiver
+cmp /run/source /run/got
+until journalctl -q -o cat -u ivshmemd | grep "link lab: slot [01]: .* gone" >/dev/null
+do sleep 0.1; done
+'''
+
+
+def test_restart(container):
+    """Who has joined stays so when the server is restarted, or killed: a stream between
+    two of them is whole, and their ends are noticed."""
+    container.run(STREAM)
+    container.run('systemctl stop ivshmemd')
+
+
 def test_socket_unit(container):
     """The first client starts the server; a killed server comes back, and the
     socket has been there all the time."""
