@@ -35,6 +35,7 @@ unsigned int change_names(const struct link_config *served,
 		{ "peers", served->peers == wanted->peers },
 		{ "vectors", served->vectors == wanted->vectors },
 		{ "memory", same_memory(served, wanted) },
+		{ "numa", same_text(served->numa, wanted->numa) },
 		{ "layout", same_text(served->layout, wanted->layout) },
 	};
 	unsigned int count = 0;
@@ -68,6 +69,7 @@ struct link_config *change_merge(const struct link_config *served,
 	if (merged && fixed) {
 		swap_text(&merged->socket.path, &fixed->socket.path);
 		swap_text(&merged->file, &fixed->file);
+		swap_text(&merged->numa, &fixed->numa);
 		swap_text(&merged->layout, &fixed->layout);
 		merged->size = served->size;
 		merged->peers = served->peers;

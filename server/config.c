@@ -48,6 +48,7 @@ static void link_clear(struct link_config *link)
 {
 	free(link->socket.path);
 	free(link->file);
+	free(link->numa);
 	free(link->layout);
 	free(link->allowed);
 	free(link->origin);
@@ -90,6 +91,7 @@ struct link_config *link_config_copy(const struct link_config *link)
 	/* All of them, so that no pointer is left that is not the copy's own. */
 	complete = copy_text(&copy->socket.path, link->socket.path);
 	complete = copy_text(&copy->file, link->file) && complete;
+	complete = copy_text(&copy->numa, link->numa) && complete;
 	complete = copy_text(&copy->layout, link->layout) && complete;
 	complete = copy_text(&copy->origin, link->origin) && complete;
 	complete = copy_allowed(copy, link) && complete;
@@ -320,6 +322,11 @@ static int check_link(const struct link_config *link,
 	if (link->layout_force && !link->layout)
 		return config_fail(error, "layout-force=yes without layout=; "
 				   "set layout=, or remove it");
+	if (link->numa && link->memory == MEMORY_FILE)
+		return config_fail(error, "link %s: numa=%s: goes with "
+				   "memory=memfd or hugetlb; where a file is, "
+				   "its file system decides", link->name,
+				   link->numa);
 	return check_huge_page(link, error) || check_layout(link, error) ?
 	       -1 : 0;
 }

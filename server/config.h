@@ -66,6 +66,7 @@ struct socket_config {
  * @peers:     slots
  * @vectors:   eventfds per slot
  * @memory:    what the memory is
+ * @numa:     the nodes that it is on, or NULL
  * @huge_page: MEMORY_HUGETLB: size of a page, 0 for the system's default
  * @file:      MEMORY_FILE: absolute path of the file
  * @layout:    how new memory is formatted; NULL for not at all
@@ -84,6 +85,7 @@ struct link_config {
 	unsigned int peers;
 	unsigned int vectors;
 	enum memory_kind memory;
+	char *numa;
 	uint64_t huge_page;
 	char *file;
 	char *layout;

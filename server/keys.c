@@ -14,6 +14,7 @@
 
 #include "config.h"
 #include "config_error.h"
+#include "nodes.h"
 
 /* Digits only: strtoull() itself takes spaces, signs and hexadecimal too. */
 static int parse_number(const char *text, int base, uint64_t *number,
@@ -319,6 +320,17 @@ static int set_layout(struct link_config *link, const char *value,
 	return 0;
 }
 
+static int set_numa(struct link_config *link, const char *value,
+		    struct config_error *error)
+{
+	if (!nodes_are_there(value))
+		return config_fail(error, "numa=%s: expected NUMA nodes of "
+				   "this machine, as in 0 or 0,2-3 (numactl "
+				   "--hardware lists them)", value);
+	link->numa = strdup(value);
+	return link->numa ? 0 : config_fail(error, "out of memory");
+}
+
 static int set_layout_force(struct link_config *link, const char *value,
 			    struct config_error *error)
 {
@@ -363,6 +375,7 @@ static const struct link_key {
 	{ "peers", set_peers },
 	{ "vectors", set_vectors },
 	{ "memory", set_memory },
+	{ "numa", set_numa },
 	{ "layout", set_layout },
 	{ "layout-force", set_layout_force },
 	{ "mode", set_mode },
@@ -377,7 +390,7 @@ static const struct link_key {
 
 static int refuse_unknown_key(const char *key, struct config_error *error)
 {
-	char known[192] = "";
+	char known[224] = "";
 	size_t used = 0;
 
 	for (size_t i = 0; i < LINK_KEYS; i++)

@@ -64,6 +64,8 @@ static const char usage_text[] =
 "  vectors=NUMBER          doorbells per slot, 1 to 256 (default: 4)\n"
 "  memory=memfd|hugetlb[:SIZE]|file:PATH\n"
 "                          what the memory is (default: memfd)\n"
+"  numa=NODES              NUMA nodes that it is on, as in 0 or 0,,2-3\n"
+"                          (default: where the guests first touch it)\n"
 "  layout=auto|SECTION[,,SECTION]...\n"
 "                          sections of the region, each TYPE[=NAME][:SIZE]\n"
 "                          [:vector=N][:queues=N] with the type raw, net or blk\n"

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "nodes.h"
 
 #define MEMORY_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -102,6 +103,35 @@ static int reserve_huge_pages(const struct link_config *config, int fd)
 	return 0;
 }
 
+static int refuse_numa(const struct link_config *config, int error)
+{
+	log_error("link %s: numa=%s: %s: %s", config->name, config->numa,
+		  config->memory == MEMORY_HUGETLB ?
+		  "there are not enough free huge pages on these nodes" :
+		  "the memory cannot be bound", strerror(error));
+	return -1;
+}
+
+/*
+ * What huge pages a node has is only known when they are taken; a client that found
+ * none would be killed.
+ */
+static int bind_to_nodes(const struct link_config *config, int fd)
+{
+	void *mapping = mmap(NULL, config->size, PROT_READ | PROT_WRITE,
+			     MAP_SHARED, fd, 0);
+	int error;
+
+	if (mapping == MAP_FAILED)
+		return refuse_numa(config, errno);
+	error = -nodes_bind(config->numa, mapping, config->size);
+	if (!error && config->memory == MEMORY_HUGETLB &&
+	    madvise(mapping, config->size, MADV_POPULATE_WRITE))
+		error = errno;
+	munmap(mapping, config->size);
+	return error ? refuse_numa(config, error) : 0;
+}
+
 static unsigned int huge_page_flags(const struct link_config *config)
 {
 	unsigned int flags = MFD_HUGETLB;
@@ -128,7 +158,8 @@ static int open_anonymous(const struct link_config *config)
 	if (fd < 0)
 		return refuse(config, strerror(errno));
 	if (resize(config, fd) || seal(config, fd) ||
-	    (huge && reserve_huge_pages(config, fd))) {
+	    (huge && reserve_huge_pages(config, fd)) ||
+	    (config->numa && bind_to_nodes(config, fd))) {
 		close(fd);
 		return -1;
 	}

@@ -123,6 +123,29 @@ def test_huge_page_size_of_another_machine():
         refused('--link', 'lab,memory=hugetlb:8K', status=2)
 
 
+def test_numa_nodes(link):
+    """The memory is bound to them, for all who map it."""
+    path = link(size='2M', numa='0').directory / 'lab.sock'
+    with Client(path).handshake(8, 4) as client, client.map() as memory:
+        memory[0] = 1
+        maps = Path('/proc/self/numa_maps').read_text()
+    line, = [line for line in maps.splitlines() if 'ivshmem-lab' in line]
+    assert 'bind:0' in line.split()
+
+
+@pytest.mark.parametrize('nodes', ['', 'x', '1023', '0-', '-1', '0;1', '99999999999'])
+def test_no_numa_nodes(nodes):
+    """What is no list of nodes, or of nodes of another machine."""
+    assert f'numa={nodes}: expected NUMA nodes of this machine' in \
+        refused('--link', f'lab,numa={nodes}', status=2)
+
+
+def test_numa_nodes_of_a_file(directory):
+    """Where a file is, its file system decides."""
+    assert 'numa=0: goes with memory=memfd or hugetlb' in \
+        refused('--link', f'lab,numa=0,memory=file:{directory}/memory', status=2)
+
+
 def test_new_file(link, directory):
     """It is made with its whole size, for the server's user only."""
     path = directory / 'memory'
