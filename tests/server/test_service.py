@@ -21,6 +21,7 @@ LIBRARY = ROOT / 'build/meson/lib/libivshmem.so.0'
 CONFIGURATION = '''
 [link lab]
 peers = 3
+numa = 0
 [link segment]
 peers = 3
 size = 16M
@@ -46,6 +47,9 @@ ldconfig
 sed 's|@sbindir@|/usr/local/sbin|' \\
     {ROOT}/packaging/systemd/ivshmemd.service.in >ivshmemd.service
 cp {ROOT}/packaging/systemd/ivshmemd@.socket .
+install -D -m 644 {ROOT}/packaging/apparmor/ivshmemd /etc/apparmor.d/ivshmemd
+mount -t securityfs none /sys/kernel/security
+apparmor_parser --replace --skip-cache /etc/apparmor.d/ivshmemd
 sed 's|@bindir@|/usr/local/bin|' \\
     {ROOT}/packaging/systemd/ivshmem-tap@.service.in >ivshmem-tap@.service
 sed 's|@bindir@|/usr/local/bin|' \\
@@ -124,6 +128,8 @@ def test_service(container):
     assert set(fields['Uid'].split()) == {user.strip()} != {'0'}
     assert fields['CapEff'] == fields['CapBnd'] == '0' * 16
     assert (fields['NoNewPrivs'], fields['Seccomp']) == ('1', '2')
+    assert container.run('cat /proc/$(systemctl show -P MainPID ivshmemd)/attr/current') == \
+        'ivshmemd (enforce)\n'
 
     files = container.run('stat -c "%n %a %U %G" /run/ivshmem/[kls]*.sock '
                           '/var/lib/ivshmem/kept')
@@ -311,6 +317,13 @@ def front_end(lines: list[str]) -> str:
     """A script that has a front end of the disk do this."""
     return f'''printf "%s\\n" {' '.join(f'"{line}"' for line in lines)} |
         {BLK_FRONT} unix:/run/ivshmem/segment.sock disk0'''
+
+
+def test_nothing_was_denied(container):
+    """By AppArmor, in all that was done before."""
+    denied = container.vm.run('dmesg | grep "apparmor=.DENIED.*profile=.ivshmemd"',
+                              check=False).stdout
+    assert not denied
 
 
 def test_mistake_in_the_configuration(container):
