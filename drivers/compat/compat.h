@@ -147,8 +147,10 @@ ivshmem_alloc_disk(struct blk_mq_tag_set *set, struct queue_limits *limits,
 /* 6.13: namespaces of symbols are strings */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
 #define IVSHMEM_NS	IVSHMEM
+#define IVSHMEM_DMABUF_NS	DMA_BUF
 #else
 #define IVSHMEM_NS	"IVSHMEM"
+#define IVSHMEM_DMABUF_NS	"DMA_BUF"
 #endif
 
 /* 6.14: bios are merged into requests unless one says otherwise */
@@ -162,6 +164,19 @@ ivshmem_alloc_disk(struct blk_mq_tag_set *set, struct queue_limits *limits,
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 #include <linux/workqueue.h>
 #define system_percpu_wq	system_wq
+#endif
+
+/*
+ * 7.1: who maps a dma-buf is told when it goes, and the call is named for that;
+ * kernels of before may have been built to pin what is mapped
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 1, 0)
+#define dma_buf_invalidate_mappings	dma_buf_move_notify
+#define IVSHMEM_INVALIDATE		move_notify
+#define IVSHMEM_DMABUF_PINS		(!IS_ENABLED(CONFIG_DMABUF_MOVE_NOTIFY))
+#else
+#define IVSHMEM_INVALIDATE		invalidate_mappings
+#define IVSHMEM_DMABUF_PINS		false
 #endif
 
 #endif /* _IVSHMEM_COMPAT_H */

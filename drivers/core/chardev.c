@@ -380,6 +380,8 @@ static long ivshmem_ioctl(struct file *filp, unsigned int cmd,
 		if (!(filp->f_mode & FMODE_WRITE))
 			return -EBADF;
 		return ivshmem_ioctl_format(file, uarg);
+	case IVSHMEM_IOC_DMABUF:
+		return ivshmem_ioctl_dmabuf(file, filp->f_mode, uarg);
 	default:
 		return -ENOTTY;
 	}
@@ -499,7 +501,7 @@ static int ivshmem_release(struct inode *inode, struct file *filp)
 
 static int ivshmem_file_mmap(struct file *filp, struct vm_area_struct *vma)
 {
-	return ivshmem_mmap(filp->private_data, vma);
+	return ivshmem_mmap(vma);
 }
 
 static const struct file_operations ivshmem_fops = {

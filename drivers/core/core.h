@@ -53,6 +53,7 @@
  */
 #define IVSHMEM_MAX_DEVICES	65536
 
+struct dma_buf;
 struct eventfd_ctx;
 struct ivshmem_function;
 struct ivshmem_node;
@@ -185,6 +186,11 @@ struct ivshmem_self {
  *	   their file was opened; NULL while no file is open
  * @inode_users: open files
  * @inode_lock: guards @inode and @inode_users
+ * @revocations: times that what programs may use of the memory has changed while
+ *		 the device stayed; under @lock, changed under @region_lock, too
+ * @buffers: dma-bufs of parts of the memory
+ * @buffers_lock: guards @buffers; whoever walks it, calls drivers that have
+ *		  imported one, so @lock is not held
  * @nr_vectors: number of @vectors; 0 on a plain device
  * @nr_irqs: interrupts requested: @nr_vectors until they are given back
  * @vectors: what peers can ring; stays until the last file is closed
@@ -244,6 +250,9 @@ struct ivshmem_device {
 	struct inode *inode;
 	unsigned int inode_users;
 	struct mutex inode_lock;
+	u64 revocations;
+	struct list_head buffers;
+	struct mutex buffers_lock;
 
 	u32 nr_vectors;
 	u32 nr_irqs;
@@ -334,6 +343,30 @@ struct ivshmem_file {
 };
 
 /**
+ * struct ivshmem_buffer - a dma-buf of a part of the memory
+ * @ivd: its device; referenced
+ * @dmabuf: what it is to others; its release frees this structure
+ * @inode: of its file, has the address space of its mappings; referenced, since
+ *	   the file may go before the dma-buf does
+ * @node: in &ivshmem_device.buffers
+ * @offset: where the part begins in the memory
+ * @revocations: the &ivshmem_device.revocations with which it is valid
+ * @write: may be written
+ * @revoked: no device may reach the memory by it; under the reservation lock of
+ *	     @dmabuf.  Never reset
+ */
+struct ivshmem_buffer {
+	struct ivshmem_device *ivd;
+	struct dma_buf *dmabuf;
+	struct inode *inode;
+	struct list_head node;
+	u64 offset;
+	u64 revocations;
+	bool write;
+	bool revoked;
+};
+
+/**
  * struct ivshmem_eventfd - an eventfd that a file has bound to a vector
  * @rcu: frees it after the last interrupt that may have seen it
  * @ctx: what is signalled
@@ -382,7 +415,11 @@ const char *ivshmem_cache_name(u32 mode);
 int ivshmem_mmap_open(struct ivshmem_device *ivd, struct file *filp);
 void ivshmem_mmap_close(struct ivshmem_device *ivd);
 void ivshmem_mmap_revoke(struct ivshmem_device *ivd);
-int ivshmem_mmap(struct ivshmem_file *file, struct vm_area_struct *vma);
+int ivshmem_mmap(struct vm_area_struct *vma);
+int ivshmem_mmap_buffer(struct ivshmem_buffer *buffer,
+			struct vm_area_struct *vma);
+int ivshmem_mmap_place(const struct ivshmem_file *file, u64 offset,
+		       u64 length, bool write, u64 *start);
 unsigned long ivshmem_vma_pfn(struct vm_area_struct *vma, unsigned long addr);
 
 /* pat.c */
@@ -409,6 +446,28 @@ ivshmem_insert_untracked(struct vm_area_struct *vma, unsigned long addr,
 			 unsigned long size)
 {
 	return VM_FAULT_SIGBUS;
+}
+#endif
+
+/* dmabuf.c */
+#ifdef CONFIG_DMA_SHARED_BUFFER
+int ivshmem_ioctl_dmabuf(struct ivshmem_file *file, fmode_t mode,
+			 void __user *uarg);
+void ivshmem_buffers_revoke(struct ivshmem_device *ivd);
+void ivshmem_buffers_drain(struct ivshmem_device *ivd);
+#else
+static inline int ivshmem_ioctl_dmabuf(struct ivshmem_file *file, fmode_t mode,
+				       void __user *uarg)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void ivshmem_buffers_revoke(struct ivshmem_device *ivd)
+{
+}
+
+static inline void ivshmem_buffers_drain(struct ivshmem_device *ivd)
+{
 }
 #endif
 

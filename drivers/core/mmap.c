@@ -118,14 +118,37 @@ struct ivshmem_pages {
 	unsigned long end;
 };
 
-static struct ivshmem_file *ivshmem_vma_file(const struct vm_area_struct *vma)
+/* Whose memory somebody maps, and what he may map of it */
+struct ivshmem_view {
+	struct ivshmem_device *ivd;
+	const struct ivshmem_node *node;	/* of a section, or NULL */
+	const struct ivshmem_buffer *buffer;	/* a dma-buf, or NULL */
+};
+
+static struct ivshmem_view ivshmem_file_view(const struct ivshmem_file *file)
 {
-	return vma->vm_file->private_data;
+	return (struct ivshmem_view) {
+		.ivd = file->ivd,
+		.node = file->section_node,
+	};
+}
+
+static struct ivshmem_view ivshmem_vma_view(const struct vm_area_struct *vma)
+{
+	const struct ivshmem_buffer *buffer = vma->vm_private_data;
+
+	if (!buffer)
+		return ivshmem_file_view(vma->vm_file->private_data);
+
+	return (struct ivshmem_view) {
+		.ivd = buffer->ivd,
+		.buffer = buffer,
+	};
 }
 
 static struct ivshmem_device *ivshmem_vma_device(struct vm_area_struct *vma)
 {
-	return ivshmem_vma_file(vma)->ivd;
+	return ivshmem_vma_view(vma).ivd;
 }
 
 /* Whole pages only: with large ones, neighbours may share the first and last */
@@ -156,18 +179,27 @@ static bool ivshmem_find_section(const struct ivshmem_format *format,
 	return false;
 }
 
+/* What is to be mapped is no more; @ivd->lock is held */
+static bool ivshmem_view_dead(const struct ivshmem_view *view)
+{
+	return view->ivd->dead || view->ivd->stopped ||
+	       (view->node && READ_ONCE(view->node->format->gone)) ||
+	       (view->buffer &&
+		view->buffer->revocations != view->ivd->revocations);
+}
+
 /*
  * The pages that may be mapped around @page, at this moment: all of a region
  * that is known to be unformatted, one section of a formatted one.  @ivd->lock is held.
  */
-static bool ivshmem_mappable(const struct ivshmem_file *file,
+static bool ivshmem_mappable(const struct ivshmem_view *view,
 			     unsigned long page, struct ivshmem_pages *pages)
 {
-	const struct ivshmem_node *node = file->section_node;
-	struct ivshmem_device *ivd = file->ivd;
+	const struct ivshmem_node *node = view->node;
+	struct ivshmem_device *ivd = view->ivd;
 	const struct ivshmem_format *format = ivshmem_format(ivd);
 
-	if (ivd->dead || ivd->stopped)
+	if (ivshmem_view_dead(view))
 		return false;
 	if (node) {
 		/* A section of the same name in a new format is another one */
@@ -193,14 +225,14 @@ static bool ivshmem_vm_mappable(struct vm_area_struct *vma, unsigned long addr,
 {
 	unsigned long page = vma->vm_pgoff +
 			     ((addr - vma->vm_start) >> PAGE_SHIFT);
-	struct ivshmem_file *file = ivshmem_vma_file(vma);
+	struct ivshmem_view view = ivshmem_vma_view(vma);
 	const struct ivshmem_format *format;
 	struct ivshmem_pages pages;
 
-	if (!ivshmem_mappable(file, page, &pages))
+	if (!ivshmem_mappable(&view, page, &pages))
 		return false;
 	/* Made when it could be written, and may become writable any time */
-	format = ivshmem_format(file->ivd);
+	format = ivshmem_format(view.ivd);
 	if (format && format->region.read_only && (vma->vm_flags & VM_MAYWRITE))
 		return false;
 
@@ -393,55 +425,77 @@ static int ivshmem_vm_check(const struct vm_area_struct *vma)
 	return 0;
 }
 
-/*
- * Which page of the memory an offset into the file means, if all that is asked
- * for may be mapped.  @ivd->lock is held.
- */
-static int ivshmem_vm_place(const struct ivshmem_file *file,
-			    struct vm_area_struct *vma,
-			    unsigned long *page)
+/* Where in the memory the first byte that can be mapped is */
+static u64 ivshmem_view_base(const struct ivshmem_view *view)
 {
-	struct ivshmem_device *ivd = file->ivd;
-	struct ivshmem_pages pages;
-	u64 base = 0;
+	if (view->buffer)
+		return view->buffer->offset;
 
-	if (file->section_node)
-		base = file->section_node->section->offset;
+	return view->node ? view->node->section->offset : 0;
+}
+
+/*
+ * Which page of the memory is meant by @pgoff, if all @count pages from there
+ * on may be mapped.  @ivd->lock is held.
+ */
+static int ivshmem_view_place(const struct ivshmem_view *view,
+			      unsigned long pgoff, unsigned long count,
+			      unsigned long *page)
+{
+	u64 base = ivshmem_view_base(view);
+	struct ivshmem_pages pages;
+
 	/* With pages larger than those of the format it may begin within one */
-	if (!PAGE_ALIGNED(base) || vma->vm_pgoff >= ivd->mem_size >> PAGE_SHIFT)
+	if (!PAGE_ALIGNED(base) || pgoff >= view->ivd->mem_size >> PAGE_SHIFT)
 		return -EINVAL;
 
-	*page = (base >> PAGE_SHIFT) + vma->vm_pgoff;
-	if (!ivshmem_mappable(file, *page, &pages) ||
-	    vma_pages(vma) > pages.end - *page)
+	*page = (base >> PAGE_SHIFT) + pgoff;
+	if (!ivshmem_mappable(view, *page, &pages) ||
+	    count > pages.end - *page)
 		return -EINVAL;
 
 	return 0;
 }
 
-/* Called with @ivd->lock held */
-static int ivshmem_vm_admit(const struct ivshmem_file *file,
-			    struct vm_area_struct *vma)
+/* Likewise, and why not.  @ivd->lock is held */
+static int ivshmem_view_admit(const struct ivshmem_view *view,
+			      unsigned long pgoff, unsigned long count,
+			      bool write, unsigned long *page)
 {
-	struct ivshmem_device *ivd = file->ivd;
+	struct ivshmem_device *ivd = view->ivd;
 	const struct ivshmem_format *format = ivshmem_format(ivd);
-	unsigned long page;
 	int ret;
 
-	if (ivshmem_file_dead(file) || ivd->stopped)
+	if (ivshmem_view_dead(view))
 		return -ENODEV;
 	if (!format && !ivd->settled)
 		return -EAGAIN;
-	ret = ivshmem_vm_place(file, vma, &page);
+	ret = ivshmem_view_place(view, pgoff, count, page);
 	if (ret)
 		return ret;
 	if (!ivd->mem)
 		return -ENOMEM;
-	if (format && format->region.read_only) {
-		if (vma->vm_flags & VM_WRITE)
-			return -EROFS;
+	if (write && format && format->region.read_only)
+		return -EROFS;
+
+	return 0;
+}
+
+/* Called with @ivd->lock held */
+static int ivshmem_vm_admit(struct vm_area_struct *vma)
+{
+	struct ivshmem_view view = ivshmem_vma_view(vma);
+	struct ivshmem_device *ivd = view.ivd;
+	const struct ivshmem_format *format = ivshmem_format(ivd);
+	unsigned long page;
+	int ret;
+
+	ret = ivshmem_view_admit(&view, vma->vm_pgoff, vma_pages(vma),
+				 vma->vm_flags & VM_WRITE, &page);
+	if (ret)
+		return ret;
+	if (format && format->region.read_only)
 		vm_flags_clear(vma, VM_MAYWRITE);
-	}
 
 	/* Of the memory, whatever the node, so that revoking finds it */
 	vma->vm_pgoff = page;
@@ -451,20 +505,40 @@ static int ivshmem_vm_admit(const struct ivshmem_file *file,
 }
 
 /**
- * ivshmem_mmap() - map a part of the memory into a process
- * @file: the file that is mapped
- * @vma: where, and which part
+ * ivshmem_mmap_place() - whether a file may map a part of the memory
+ * @file: the file
+ * @offset: where the part begins in what the file shows, a multiple of the page
+ *	    size
+ * @length: its size, likewise, not 0
+ * @write: whether it is to be written
+ * @start: where it begins in the memory
  *
- * Context: Process context with mmap_lock held for writing.
- * Return: 0, -EINVAL (private, or not within what may be mapped), -EPERM
- * (executable), -EROFS (writable, and the region may only be read), -EAGAIN (it
- * is being formatted, or was so often that it is not attached yet), -ENODEV
- * (device or section gone), -ENOMEM (the kernel itself could not map it as
- * asked).
+ * Context: Process context with @file->ivd->lock held.
+ * Return: 0, or as ivshmem_mmap().
  */
-int ivshmem_mmap(struct ivshmem_file *file, struct vm_area_struct *vma)
+int ivshmem_mmap_place(const struct ivshmem_file *file, u64 offset,
+		       u64 length, bool write, u64 *start)
 {
-	struct ivshmem_device *ivd = file->ivd;
+	struct ivshmem_view view = ivshmem_file_view(file);
+	u64 size = view.ivd->mem_size;
+	unsigned long page;
+	int ret;
+
+	/* Numbers of pages fit their type from here on */
+	if (offset >= size || length > size - offset)
+		return -EINVAL;
+	ret = ivshmem_view_admit(&view, offset >> PAGE_SHIFT,
+				 length >> PAGE_SHIFT, write, &page);
+	if (ret)
+		return ret;
+
+	*start = (u64)page << PAGE_SHIFT;
+	return 0;
+}
+
+static int ivshmem_vm_map(struct vm_area_struct *vma)
+{
+	struct ivshmem_device *ivd = ivshmem_vma_device(vma);
 	int ret;
 
 	ret = ivshmem_vm_check(vma);
@@ -472,7 +546,7 @@ int ivshmem_mmap(struct ivshmem_file *file, struct vm_area_struct *vma)
 		return ret;
 
 	down_read(&ivd->lock);
-	ret = ivshmem_vm_admit(file, vma);
+	ret = ivshmem_vm_admit(vma);
 	up_read(&ivd->lock);
 	if (ret)
 		return ret;
@@ -485,4 +559,36 @@ int ivshmem_mmap(struct ivshmem_file *file, struct vm_area_struct *vma)
 			  vma->vm_end - vma->vm_start,
 			  !!(vma->vm_flags & VM_WRITE));
 	return 0;
+}
+
+/**
+ * ivshmem_mmap() - map a part of the memory into a process
+ * @vma: where, and which part, of a file of this driver
+ *
+ * Context: Process context with mmap_lock held for writing.
+ * Return: 0, -EINVAL (private, or not within what may be mapped), -EPERM
+ * (executable), -EROFS (writable, and the region may only be read), -EAGAIN (it
+ * is being formatted, or was so often that it is not attached yet), -ENODEV
+ * (device or section gone), -ENOMEM (the kernel itself could not map it as
+ * asked).
+ */
+int ivshmem_mmap(struct vm_area_struct *vma)
+{
+	vma->vm_private_data = NULL;
+	return ivshmem_vm_map(vma);
+}
+
+/**
+ * ivshmem_mmap_buffer() - map a part of a dma-buf into a process
+ * @buffer: the buffer, which stays as long as the mapping's file
+ * @vma: where, and which part, within the buffer
+ *
+ * Context: Process context with mmap_lock held for writing.
+ * Return: 0, or as ivshmem_mmap(); -ENODEV also if it was revoked.
+ */
+int ivshmem_mmap_buffer(struct ivshmem_buffer *buffer,
+			struct vm_area_struct *vma)
+{
+	vma->vm_private_data = buffer;
+	return ivshmem_vm_map(vma);
 }

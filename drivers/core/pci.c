@@ -21,7 +21,8 @@
  * @ivd: the device
  *
  * From the return on no mapping, file or doorbell reaches the hardware.
- * Readers and pollers wake with an error; page faults raise SIGBUS.
+ * Readers and pollers wake with an error; page faults raise SIGBUS; devices that
+ * use the memory by DMA are told to stop.
  *
  * Context: Process context; may sleep.  May be called more than once, also at
  * the same time: each call returns only when it is done.
@@ -36,6 +37,7 @@ void ivshmem_device_kill(struct ivshmem_device *ivd)
 
 		/* No fault inserts a page any more: none is left behind */
 		ivshmem_mmap_revoke(ivd);
+		ivshmem_buffers_revoke(ivd);
 		ivshmem_doorbell_hangup(ivd, NULL);
 	}
 	mutex_unlock(&ivd->kill_lock);
@@ -127,6 +129,8 @@ static struct ivshmem_device *ivshmem_device_alloc(struct pci_dev *pdev)
 	init_rwsem(&ivd->lock);
 	mutex_init(&ivd->kill_lock);
 	mutex_init(&ivd->inode_lock);
+	INIT_LIST_HEAD(&ivd->buffers);
+	mutex_init(&ivd->buffers_lock);
 	init_waitqueue_head(&ivd->gone_wait);
 	INIT_LIST_HEAD(&ivd->files);
 	spin_lock_init(&ivd->files_lock);
@@ -282,6 +286,7 @@ static void ivshmem_remove(struct pci_dev *pdev)
 	ivshmem_debugfs_remove(ivd);
 	cdev_device_del(&ivd->cdev, &ivd->dev);
 	ivshmem_device_kill(ivd);
+	ivshmem_buffers_drain(ivd);
 	ivshmem_doorbell_exit(ivd);
 	ivshmem_region_exit(ivd);
 	ivshmem_memory_exit(ivd);
@@ -327,7 +332,8 @@ static DEFINE_SIMPLE_DEV_PM_OPS(ivshmem_pm_ops, NULL, ivshmem_resume);
  * While the function is reset its registers and its memory read all ones, which
  * must not be taken for its removal, nor for what others have written: whoever
  * wants the hardware waits, page faults too, and functions, which do not ask, are
- * gone meanwhile.
+ * gone meanwhile.  Nor do devices ask that use the memory by DMA: what they have
+ * imported is revoked for good.
  */
 static void ivshmem_reset_prepare(struct pci_dev *pdev)
 {
@@ -335,6 +341,11 @@ static void ivshmem_reset_prepare(struct pci_dev *pdev)
 
 	mutex_lock(&ivd->region_lock);
 	ivshmem_region_pause(ivd);
+	down_write(&ivd->lock);
+	ivd->revocations++;
+	up_write(&ivd->lock);
+	ivshmem_buffers_revoke(ivd);
+
 	down_write(&ivd->lock);
 	ivshmem_mmap_revoke(ivd);
 }

@@ -192,10 +192,12 @@ static void ivshmem_region_publish(struct ivshmem_device *ivd,
 	down_write(&ivd->lock);
 	rcu_assign_pointer(ivd->format, format);
 	WRITE_ONCE(ivd->settled, settled);
+	ivd->revocations++;
 	up_write(&ivd->lock);
 
 	/* Faults of before may have mapped what is not for programs now */
 	ivshmem_mmap_revoke(ivd);
+	ivshmem_buffers_revoke(ivd);
 	ivshmem_region_changed(ivd);
 }
 

@@ -21,7 +21,7 @@ struct command {
 };
 
 /* In the order of their numbers. */
-enum { INFO, SUBSCRIBE, EVENTFD, RING, REGION, SECTION, PEER, FORMAT };
+enum { INFO, SUBSCRIBE, EVENTFD, RING, REGION, SECTION, PEER, FORMAT, DMABUF };
 
 static int some_eventfd;
 
@@ -89,6 +89,16 @@ static void fill_format(void *argument)
 	format->flags = IVSHMEM_FORMAT_ERASE;
 }
 
+/* More than the file may do, so that there is no descriptor to close. */
+static void fill_dmabuf(void *argument)
+{
+	struct ivshmem_ioc_dmabuf *dmabuf = argument;
+
+	dmabuf->size = sizeof(*dmabuf);
+	dmabuf->open_flags = O_RDWR;
+	dmabuf->length = 4096;
+}
+
 #define FIELD(type, field)						\
 	{ offsetof(struct type, field),					\
 	  offsetof(struct type, field) + sizeof(((struct type *)0)->field) }
@@ -102,6 +112,7 @@ _Static_assert(sizeof(struct ivshmem_ioc_region) == 88, "region");
 _Static_assert(sizeof(struct ivshmem_ioc_section) == 88, "section");
 _Static_assert(sizeof(struct ivshmem_ioc_peer) == 88, "peer");
 _Static_assert(sizeof(struct ivshmem_ioc_format) == 24, "format");
+_Static_assert(sizeof(struct ivshmem_ioc_dmabuf) == 32, "dmabuf");
 _Static_assert(sizeof(struct ivshmem_event_record) == 16, "event record");
 
 static const struct command commands[] = {
@@ -133,6 +144,10 @@ static const struct command commands[] = {
 	  sizeof(struct ivshmem_ioc_format), O_RDWR, fill_format, 0,
 	  { { 5, 8 }, { offsetof(struct ivshmem_ioc_format, error),
 			sizeof(struct ivshmem_ioc_format) } } },
+	[DMABUF] = { "IVSHMEM_IOC_DMABUF", IVSHMEM_IOC_DMABUF,
+	  sizeof(struct ivshmem_ioc_dmabuf), O_RDONLY, fill_dmabuf, EACCES,
+	  { FIELD(ivshmem_ioc_dmabuf, flags),
+	    FIELD(ivshmem_ioc_dmabuf, reserved) } },
 };
 
 /* Large enough for the largest size that a test claims. */
@@ -502,6 +517,7 @@ static const struct CMUnitTest tests[] = {
 	ALL_TESTS(SECTION),
 	ALL_TESTS(PEER),
 	ALL_TESTS(FORMAT),
+	ALL_TESTS(DMABUF),
 	cmocka_unit_test(test_info_into_read_only_memory),
 	cmocka_unit_test(test_info_answer),
 	cmocka_unit_test(test_info_facts),

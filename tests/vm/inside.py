@@ -20,6 +20,7 @@ REGION = struct.Struct("<IIQ14I16s")
 SECTION = struct.Struct("<IIIIQQIIII40s")
 PEER = struct.Struct("<10I48s")
 FORMAT = struct.Struct("<IIQII")
+DMABUF = struct.Struct("<IIIIQQ")
 
 
 def ioctl(node: str, number: int, argument: bytearray) -> None:
@@ -101,11 +102,33 @@ def maps(node: str, *ranges: str) -> list[str]:
     return found
 
 
+def exports(node: str, *ranges: str) -> list[str]:
+    """Try to export each OFFSET:LENGTH[:ro], and look at it; "" where that works."""
+    found = []
+    for text in ranges:
+        offset, length, *read_only = text.split(":")
+        descriptor = os.open(node, os.O_RDWR)
+        argument = DMABUF.pack(DMABUF.size, 0, os.O_RDONLY if read_only else os.O_RDWR, 0,
+                               int(offset), int(length))
+        protection = mmap.PROT_READ | (0 if read_only else mmap.PROT_WRITE)
+        try:
+            buffer = fcntl.ioctl(descriptor, MAGIC << 8 | 8, bytearray(argument))
+            mapped = mmap.mmap(buffer, int(length), mmap.MAP_SHARED, protection)
+            mapped[0]
+            mapped.close()
+            os.close(buffer)
+            found.append("")
+        except OSError as failure:
+            found.append(errno.errorcode[failure.errno or 0])
+        os.close(descriptor)
+    return found
+
+
 def main() -> None:
     """Run one command."""
     command, *arguments = sys.argv[1:]
     call = {"region": region, "section": section, "peer": peer, "format": format,
-            "maps": maps}[command]
+            "maps": maps, "exports": exports}[command]
     try:
         answer: Any = call(*arguments)
     except OSError as failure:

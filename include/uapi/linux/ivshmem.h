@@ -41,7 +41,7 @@
  *	read), EAGAIN (unsettled), ENOMEM, ENODEV (device gone, or the section
  *	of this node).
  *	The memory has no struct page: O_DIRECT I/O and registered buffers into
- *	it fail with EFAULT.
+ *	it fail with EFAULT.  Devices reach it by IVSHMEM_IOC_DMABUF.
  *
  * read(2)
  *	Returns as many whole &struct ivshmem_event_record as fit and are
@@ -92,6 +92,7 @@
 #define IVSHMEM_IOC_SECTION	_IO(IVSHMEM_IOC_MAGIC, 0x05)
 #define IVSHMEM_IOC_PEER	_IO(IVSHMEM_IOC_MAGIC, 0x06)
 #define IVSHMEM_IOC_FORMAT	_IO(IVSHMEM_IOC_MAGIC, 0x07)
+#define IVSHMEM_IOC_DMABUF	_IO(IVSHMEM_IOC_MAGIC, 0x08)
 
 /*
  * Vectors that the driver uses.  QEMU honours only the low eight bits of a
@@ -387,6 +388,48 @@ struct ivshmem_ioc_format {
 	__aligned_u64 superblock;
 	__u32 error;
 	__u32 failed;
+};
+
+/**
+ * struct ivshmem_ioc_dmabuf - export a part of the memory as a dma-buf
+ *                             (IVSHMEM_IOC_DMABUF)
+ * @size:       in: sizeof(struct ivshmem_ioc_dmabuf)
+ * @flags:      in: 0
+ * @open_flags: in: O_RDONLY or O_RDWR, and O_CLOEXEC, as for open(2)
+ * @reserved:   in: 0
+ * @offset:     in: where the part begins, as an offset for mmap(2) of this file;
+ *              a multiple of the page size
+ * @length:     in: its size, likewise; not 0
+ *
+ * The call returns a new descriptor, of the part only: whoever gets it can map
+ * it, at offset 0, or give it to a driver whose device then uses the memory by
+ * DMA.  What can be exported is what mmap(2) would map, at this moment.  The
+ * right to write is that of @open_flags.
+ *
+ * The buffer is revoked, for good, when the device goes away or is reset, when
+ * its driver is unbound, and when the region is formatted or attached anew: an
+ * access to a mapping then raises SIGBUS, mmap(2) and drivers that map it get
+ * ENODEV, and drivers that have it mapped are told to stop.  The descriptor then
+ * is good for close(2) only.  It does not keep this file open, but the module.
+ *
+ * The memory has no struct page and is reached as a PCI BAR: only drivers that
+ * import peer-to-peer and let go when told can import it, others get EOPNOTSUPP,
+ * and those that write, or might, get EACCES of an O_RDONLY buffer.  The memory
+ * is coherent: DMA_BUF_IOCTL_SYNC waits for fences and does nothing else.
+ *
+ * Errors: the common ones; EINVAL (also: not as @offset and @length ask for, or
+ * not within what mmap(2) maps), EACCES (file not open for reading, or O_RDWR
+ * and not open for writing), EROFS (O_RDWR of a region that may only be read),
+ * EAGAIN (unsettled), EOPNOTSUPP (kernel without CONFIG_DMA_SHARED_BUFFER),
+ * EMFILE, ENFILE, EINTR, ENOMEM.
+ */
+struct ivshmem_ioc_dmabuf {
+	__u32 size;
+	__u32 flags;
+	__u32 open_flags;
+	__u32 reserved;
+	__aligned_u64 offset;
+	__aligned_u64 length;
 };
 
 /**
