@@ -383,7 +383,7 @@ static long ivshmem_ioctl(struct file *filp, unsigned int cmd,
 	case IVSHMEM_IOC_DMABUF:
 		return ivshmem_ioctl_dmabuf(file, filp->f_mode, uarg);
 	default:
-		return -ENOTTY;
+		return ivshmem_ioctl_kvmfr(file, filp->f_mode, cmd, uarg);
 	}
 }
 

@@ -453,6 +453,8 @@ ivshmem_insert_untracked(struct vm_area_struct *vma, unsigned long addr,
 #ifdef CONFIG_DMA_SHARED_BUFFER
 int ivshmem_ioctl_dmabuf(struct ivshmem_file *file, fmode_t mode,
 			 void __user *uarg);
+long ivshmem_ioctl_kvmfr(struct ivshmem_file *file, fmode_t mode,
+			 unsigned int cmd, void __user *uarg);
 void ivshmem_buffers_revoke(struct ivshmem_device *ivd);
 void ivshmem_buffers_drain(struct ivshmem_device *ivd);
 #else
@@ -460,6 +462,12 @@ static inline int ivshmem_ioctl_dmabuf(struct ivshmem_file *file, fmode_t mode,
 				       void __user *uarg)
 {
 	return -EOPNOTSUPP;
+}
+
+static inline long ivshmem_ioctl_kvmfr(struct ivshmem_file *file, fmode_t mode,
+				       unsigned int cmd, void __user *uarg)
+{
+	return -ENOTTY;
 }
 
 static inline void ivshmem_buffers_revoke(struct ivshmem_device *ivd)

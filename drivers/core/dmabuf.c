@@ -28,6 +28,7 @@
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
+#include <linux/limits.h>
 #include <linux/module.h>
 #include <linux/scatterlist.h>
 #include <linux/sizes.h>
@@ -37,6 +38,21 @@
 #include "core.h"
 
 MODULE_IMPORT_NS(IVSHMEM_DMABUF_NS);
+
+static bool kvmfr;
+module_param(kvmfr, bool, 0644);
+MODULE_PARM_DESC(kvmfr, "answer the ioctls of Looking Glass's module kvmfr, too (default: off)");
+
+/* The ioctls of Looking Glass's module kvmfr */
+struct kvmfr_dmabuf_create {
+	__u8 flags;
+	__u64 offset;
+	__u64 size;
+};
+
+#define KVMFR_DMABUF_FLAG_CLOEXEC	0x1
+#define KVMFR_DMABUF_CREATE	_IOW('u', 0x42, struct kvmfr_dmabuf_create)
+#define KVMFR_DMABUF_GETSIZE	_IO('u', 0x44)
 
 /* Lengths in a scatterlist have 32 bits */
 #define IVSHMEM_SG_MAX		SZ_2G
@@ -335,4 +351,49 @@ int ivshmem_ioctl_dmabuf(struct ivshmem_file *file, fmode_t mode,
 
 	return ivshmem_buffer_export(file, arg.offset, arg.length,
 				     arg.open_flags);
+}
+
+/* As large as what the file shows; whoever asks takes it for an int */
+static int ivshmem_kvmfr_size(const struct ivshmem_file *file)
+{
+	u64 size = file->section_node ? file->section_node->section->size :
+					file->ivd->mem_size;
+
+	return size <= INT_MAX ? size : -EOVERFLOW;
+}
+
+static int ivshmem_kvmfr_create(struct ivshmem_file *file, fmode_t mode,
+				void __user *uarg)
+{
+	struct kvmfr_dmabuf_create arg;
+	int open_flags;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	if (arg.flags & ~KVMFR_DMABUF_FLAG_CLOEXEC)
+		return -EINVAL;
+	if (!(mode & FMODE_READ))
+		return -EACCES;
+
+	/* It has no field for that */
+	open_flags = mode & FMODE_WRITE ? O_RDWR : O_RDONLY;
+	if (arg.flags & KVMFR_DMABUF_FLAG_CLOEXEC)
+		open_flags |= O_CLOEXEC;
+	return ivshmem_buffer_export(file, arg.offset, arg.size, open_flags);
+}
+
+long ivshmem_ioctl_kvmfr(struct ivshmem_file *file, fmode_t mode,
+			 unsigned int cmd, void __user *uarg)
+{
+	if (!READ_ONCE(kvmfr))
+		return -ENOTTY;
+
+	switch (cmd) {
+	case KVMFR_DMABUF_GETSIZE:
+		return ivshmem_kvmfr_size(file);
+	case KVMFR_DMABUF_CREATE:
+		return ivshmem_kvmfr_create(file, mode, uarg);
+	default:
+		return -ENOTTY;
+	}
 }

@@ -15,6 +15,7 @@ SIZE = 4 << 20
 ADDRESS = "00:10.0"
 BDF = f"0000:{ADDRESS}"
 IMPORTER = ["-device", f"edu,addr=0x15,dma_mask={2 ** 64 - 1}"]
+PARAMETER = "/sys/module/ivshmem/parameters/kvmfr"
 # A block device of memory, for direct I/O
 DIRECT = "/dev/ram0"
 ERASE = 2
@@ -51,6 +52,12 @@ def test_contract(vm):
 
 def test_importers(vm):
     check(vm, "import", node(vm, ADDRESS))
+
+
+def test_looking_glass(vm):
+    vm.run(f"echo 1 > {PARAMETER}")
+    check(vm, "kvmfr", node(vm, ADDRESS))
+    vm.run(f"echo 0 > {PARAMETER}")
 
 
 def test_module_in_use_stays(vm):

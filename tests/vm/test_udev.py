@@ -102,3 +102,21 @@ def test_names_of_sections(vm):
         vm.wait_for("! ls /dev/ivshmem?.lab-1")
         settle(vm)
         assert sorted(links(vm)) == ["pci-0000:00:11.0", "pci-0000:00:12.0"]
+
+
+def test_names_for_looking_glass(vm):
+    """With the module parameter, and only with it, its client finds the devices."""
+    look = "cd /dev && for link in kvmfr*; do readlink $link; done; true"
+    assert vm.run(look).stdout == ""
+    vm.run("echo 1 >/sys/module/ivshmem/parameters/kvmfr")
+    with Memory(vm.memories / "one") as region:
+        region.write(Image(1 << 20, [Section(RAW, "lab", 4096)]))
+        vm.wait_for("ls /dev/ivshmem?.lab")
+        vm.run("udevadm trigger --subsystem-match=ivshmem")
+        settle(vm)
+        names = vm.run("cd /dev && ls -d kvmfr*").stdout.split()
+        assert names == ["kvmfr-lab", "kvmfr0", "kvmfr1"]
+        section = vm.run("cd /dev && ls ivshmem?.lab").stdout.strip()
+        assert vm.run(look).stdout.split() == [section, "ivshmem0", "ivshmem1"]
+        region.erase()
+        vm.wait_for("! ls /dev/ivshmem?.lab")
