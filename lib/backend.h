@@ -58,6 +58,12 @@ struct ivshmem_backend_ops {
 	 * long as the descriptor is open; 0 or -EBUSY
 	 */
 	int (*claim)(struct ivshmem *ivs, int fd, uint64_t offset);
+	/*
+	 * A new descriptor, of whole pages within the memory; NULL if there are
+	 * no dma-bufs
+	 */
+	int (*export_dmabuf)(struct ivshmem *ivs, uint64_t offset,
+			     uint64_t length, int prot);
 };
 
 /**

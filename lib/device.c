@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -140,6 +141,25 @@ static int device_fd(struct ivshmem *ivs)
 	return to_device(ivs)->fd;
 }
 
+static int device_export_dmabuf(struct ivshmem *ivs, uint64_t offset,
+				uint64_t length, int prot)
+{
+	struct ivshmem_ioc_dmabuf arg = {
+		.size = sizeof(arg),
+		.open_flags = (prot & PROT_WRITE ? O_RDWR : O_RDONLY) |
+			      O_CLOEXEC,
+		.offset = offset,
+		.length = length,
+	};
+	int fd;
+
+	fd = ioctl(to_device(ivs)->fd, IVSHMEM_IOC_DMABUF, &arg);
+	if (fd >= 0)
+		return fd;
+	/* A driver that is older than the call */
+	return errno == ENOTTY ? -EOPNOTSUPP : -errno;
+}
+
 static const struct ivshmem_backend_ops device_ops = {
 	.close = device_close,
 	.get_info = device_get_info,
@@ -159,6 +179,7 @@ static const struct ivshmem_backend_ops device_ops = {
 	.watch = ivshmem_device_watch,
 	.settle = ivshmem_device_settle,
 	.claim = ivshmem_device_claim,
+	.export_dmabuf = device_export_dmabuf,
 };
 
 static int open_node(const char *path, unsigned int flags)

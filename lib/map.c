@@ -83,25 +83,51 @@ int ivshmem_map_range(struct ivshmem *ivs, uint64_t offset, size_t length,
 	return 0;
 }
 
-int ivshmem_map(struct ivshmem *ivs, uint64_t offset, size_t length, int prot,
-		void **addr)
+/* Whether a part may be asked for; a length of 0 becomes what is left. */
+static int check_part(const struct ivshmem *ivs, uint64_t offset,
+		      size_t *length, int prot)
 {
 	uint64_t system_page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	if (!ivs || !addr)
-		return -EINVAL;
 	if (prot != PROT_READ && prot != (PROT_READ | PROT_WRITE))
 		return -EINVAL;
 	if (offset % system_page || offset >= ivs->memory_size)
 		return -EINVAL;
-	if (!length)
-		length = ivs->memory_size - offset;
-	if (length > ivs->memory_size - offset)
+	if (!*length)
+		*length = ivs->memory_size - offset;
+	if (*length > ivs->memory_size - offset)
 		return -EINVAL;
 	if ((prot & PROT_WRITE) && (ivs->flags & IVSHMEM_RDONLY))
 		return -EACCES;
+	return 0;
+}
 
-	return ivshmem_map_range(ivs, offset, length, prot, addr);
+int ivshmem_map(struct ivshmem *ivs, uint64_t offset, size_t length, int prot,
+		void **addr)
+{
+	int ret;
+
+	if (!ivs || !addr)
+		return -EINVAL;
+	ret = check_part(ivs, offset, &length, prot);
+	return ret ? ret : ivshmem_map_range(ivs, offset, length, prot, addr);
+}
+
+int ivshmem_export_dmabuf(struct ivshmem *ivs, uint64_t offset, size_t length,
+			  int prot)
+{
+	int ret;
+
+	if (!ivs)
+		return -EINVAL;
+	ret = check_part(ivs, offset, &length, prot);
+	if (ret)
+		return ret;
+	if (length % (uint64_t)sysconf(_SC_PAGESIZE))
+		return -EINVAL;
+	if (!ivs->ops->export_dmabuf)
+		return -EOPNOTSUPP;
+	return ivs->ops->export_dmabuf(ivs, offset, length, prot);
 }
 
 static struct widened *take_widened(void *addr)

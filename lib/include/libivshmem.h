@@ -166,6 +166,30 @@ LIBIVSHMEM_API int ivshmem_map(struct ivshmem *ivs, uint64_t offset,
 LIBIVSHMEM_API int ivshmem_unmap(void *addr, size_t length);
 
 /**
+ * ivshmem_export_dmabuf() - export a part of the shared memory as a dma-buf
+ * @ivs:    the handle
+ * @offset: byte offset, a multiple of the page size
+ * @length: bytes, a multiple of the page size; 0 means up to the end of the
+ *          memory
+ * @prot:   PROT_READ, or PROT_READ | PROT_WRITE: what others may do with it
+ *
+ * The descriptor is close-on-exec, and stays when the handle is closed.  It is
+ * mapped by mmap(2), at offset 0, given to another process or to a driver that
+ * imports peer-to-peer, and closed by close(2).  When the device has gone or was
+ * reset, or the region was formatted anew, the buffer is revoked for good:
+ * accesses raise SIGBUS, and new mappings fail with ENODEV.
+ *
+ * Return: the descriptor, -EINVAL (unaligned, out of range, other protection; if
+ * the memory is formatted, not within one RAW section), -EACCES (handle is
+ * read-only), -EROFS (to be writable, but the region's features allow only to
+ * read), -EAGAIN (the region is being formatted), -EOPNOTSUPP (on the host, or
+ * the driver or the kernel has no dma-bufs), -ENODEV, -EMFILE, -ENFILE, -EINTR,
+ * -ENOMEM.
+ */
+LIBIVSHMEM_API int ivshmem_export_dmabuf(struct ivshmem *ivs, uint64_t offset,
+					 size_t length, int prot);
+
+/**
  * ivshmem_ring() - interrupt a peer
  * @ivs: the handle
  * @peer:   its id

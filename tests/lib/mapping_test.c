@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ivshmem_map(): ranges, rights, and what stays valid for how long.
+ * ivshmem_map() and ivshmem_export_dmabuf(): ranges, rights, and what stays valid
+ * for how long.
  */
 #include "scripted_server.h"
 
@@ -119,6 +120,23 @@ static void a_mapping_outlives_its_handle(void **state)
 	assert_int_equal(ivshmem_unmap(memory, MEMORY_SIZE), 0);
 }
 
+static void a_process_of_the_host_has_no_dmabufs(void **state)
+{
+	struct opened *o = *state;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	assert_int_equal(ivshmem_export_dmabuf(o->ivs, 0, page, RW),
+			 -EOPNOTSUPP);
+	assert_int_equal(ivshmem_export_dmabuf(NULL, 0, page, RW), -EINVAL);
+	assert_int_equal(ivshmem_export_dmabuf(o->ivs, 1, page, RW), -EINVAL);
+	assert_int_equal(ivshmem_export_dmabuf(o->ivs, 0, page + 1, RW),
+			 -EINVAL);
+	assert_int_equal(ivshmem_export_dmabuf(o->ivs, page, MEMORY_SIZE, RW),
+			 -EINVAL);
+	assert_int_equal(ivshmem_export_dmabuf(o->ivs, 0, page, PROT_WRITE),
+			 -EINVAL);
+}
+
 #define OPENED(test)	cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -129,6 +147,7 @@ int main(void)
 		OPENED(other_protections_are_refused),
 		OPENED(what_is_written_is_in_the_memory),
 		OPENED(a_mapping_outlives_its_handle),
+		OPENED(a_process_of_the_host_has_no_dmabufs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

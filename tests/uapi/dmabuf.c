@@ -7,6 +7,7 @@
  */
 #include "buffer.h"
 
+#include <libivshmem.h>
 #include <liburing.h>
 #include <linux/dma-buf.h>
 #include <signal.h>
@@ -467,6 +468,54 @@ static void test_many_buffers(void **state)
 		assert_int_equal(close(buffers[i]), 0);
 }
 
+/* The library's call: as ivshmem_map() but for the descriptor. */
+static void test_library(void **state)
+{
+	volatile uint64_t *all = map(fd, memory, 0, PROT_READ | PROT_WRITE);
+	struct ivshmem *ivs, *reader;
+	volatile uint64_t *part;
+	int buffer, end;
+
+	(void)state;
+	assert_int_equal(ivshmem_open(device_path, 0, &ivs), 0);
+	assert_int_equal(ivshmem_open(device_path, IVSHMEM_RDONLY, &reader), 0);
+	buffer = ivshmem_export_dmabuf(ivs, page, page, PROT_READ | PROT_WRITE);
+	end = ivshmem_export_dmabuf(reader, memory - page, 0, PROT_READ);
+	assert_true(buffer >= 0);
+	assert_true(end >= 0);
+	assert_int_equal(ivshmem_export_dmabuf(reader, 0, page, PROT_READ |
+					       PROT_WRITE), -EACCES);
+	assert_int_equal(ivshmem_export_dmabuf(ivs, 0, page / 2, PROT_READ),
+			 -EINVAL);
+	ivshmem_close(ivs);
+	ivshmem_close(reader);
+
+	assert_int_equal(fcntl(buffer, F_GETFD), FD_CLOEXEC);
+	part = map(buffer, page, 0, PROT_READ | PROT_WRITE);
+	part[1] = 4711;
+	assert_int_equal(all[page / 8 + 1], 4711);
+	munmap((void *)part, page);
+	assert_int_equal(lseek(end, 0, SEEK_END), page);
+	all[(memory - page) / 8] = 4712;
+	part = map(end, page, 0, PROT_READ);
+	assert_int_equal(part[0], 4712);
+	munmap((void *)part, page);
+	close(buffer);
+	close(end);
+	munmap((void *)all, memory);
+}
+
+/* Without the module's parameter these are nobody's ioctls. */
+static void test_looking_glass_is_off(void **state)
+{
+	struct { uint64_t flags, offset, size; } create = { 0, 0, page };
+
+	(void)state;
+	assert_fails(ioctl(fd, _IO('u', 0x44), 0), ENOTTY);
+	assert_fails(ioctl(fd, _IOC(_IOC_WRITE, 'u', 0x42, sizeof(create)),
+			   &create), ENOTTY);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +536,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_direct_io),
 		cmocka_unit_test(test_debugger),
 		cmocka_unit_test(test_many_buffers),
+		cmocka_unit_test(test_library),
+		cmocka_unit_test(test_looking_glass_is_off),
 	};
 
 	device_setup(argc, argv);
