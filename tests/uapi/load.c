@@ -16,8 +16,8 @@
 
 /* How often each kind of work was done, shared by all processes. */
 struct tally {
-	unsigned long opened, read, polled, rung, mapped, bound, queried, gone;
-	unsigned long surprises;
+	unsigned long opened, read, polled, rung, mapped, exported, bound;
+	unsigned long queried, gone, surprises;
 };
 
 static struct tally *tally;
@@ -117,24 +117,46 @@ static void ring_all(int fd, const struct ivshmem_ioc_info *info)
 	}
 }
 
-static void map_all(int fd, const struct ivshmem_ioc_info *info)
+/* Whether there is more to do with a file or a dma-buf of @size bytes */
+static bool map_and_use(int fd, size_t size, unsigned long *number)
 {
 	volatile char *p;
 	size_t at;
 
-	while (!ended) {
-		p = mmap(NULL, info->memory_size, PROT_READ | PROT_WRITE,
-			 MAP_SHARED, fd, 0);
-		if (p == MAP_FAILED) {
-			fine(-1, "mmap");
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return fine(-1, "mmap");
+	if (!sigsetjmp(fault_return, 1)) {
+		for (at = 0; at < size; at += 4096)
+			p[at]++;
+		count(number);
+	}
+	munmap((void *)p, size);
+	return true;
+}
+
+static void map_all(int fd, const struct ivshmem_ioc_info *info)
+{
+	while (!ended && map_and_use(fd, info->memory_size, &tally->mapped))
+		;
+}
+
+static void export_all(int fd, const struct ivshmem_ioc_info *info)
+{
+	struct ivshmem_ioc_dmabuf arg = {
+		.size = sizeof(arg),
+		.open_flags = O_RDWR | O_CLOEXEC,
+		.length = info->memory_size,
+	};
+	bool more = true;
+	int buffer;
+
+	while (!ended && more) {
+		buffer = ioctl(fd, IVSHMEM_IOC_DMABUF, &arg);
+		if (!fine(buffer, "export"))
 			return;
-		}
-		if (!sigsetjmp(fault_return, 1)) {
-			for (at = 0; at < info->memory_size; at += 4096)
-				p[at]++;
-			count(&tally->mapped);
-		}
-		munmap((void *)p, info->memory_size);
+		more = map_and_use(buffer, arg.length, &tally->exported);
+		close(buffer);
 	}
 }
 
@@ -188,8 +210,8 @@ static void open_and_close(int fd, const struct ivshmem_ioc_info *info)
 }
 
 static void (*const work[])(int fd, const struct ivshmem_ioc_info *info) = {
-	read_events, read_events, poll_events, ring_all, map_all, bind_eventfds,
-	query, open_and_close,
+	read_events, read_events, poll_events, ring_all, map_all, export_all,
+	bind_eventfds, query, open_and_close,
 };
 
 #define WORKERS ARRAY_SIZE(work)
@@ -268,8 +290,9 @@ int main(void)
 	failed = end_workers(pids);
 	printf("opened %lu read %lu polled %lu rung %lu ", tally->opened,
 	       tally->read, tally->polled, tally->rung);
-	printf("mapped %lu bound %lu queried %lu gone %lu surprises %lu\n",
-	       tally->mapped, tally->bound, tally->queried, tally->gone,
-	       tally->surprises);
+	printf("mapped %lu exported %lu bound %lu ", tally->mapped,
+	       tally->exported, tally->bound);
+	printf("queried %lu gone %lu surprises %lu\n", tally->queried,
+	       tally->gone, tally->surprises);
 	return failed || tally->surprises;
 }
