@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* Whoever takes the memory away is in another process: a VM may be slow. */
 #define REVOCATION_MS 120000
@@ -68,6 +69,28 @@ static void start_child(void)
 		_exit(use_until_it_goes(touched) == SIGBUS ? 0 : 1);
 }
 
+/* The device stays: waits until a page is for programs again, and shows that. */
+static void wait_until_settled(void)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	unsigned int i;
+	uint64_t at;
+	int buffer;
+
+	for (i = 0; i < WAIT_MS; i++) {
+		for (at = 0; at < memory; at += page) {
+			buffer = buffer_export(fd, at, page, O_RDWR);
+			if (buffer < 0)
+				continue;
+			munmap(device_map(buffer, page, 0, PROT_READ), page);
+			close(buffer);
+			return;
+		}
+		nanosleep(&pause, NULL);
+	}
+	fail_msg("nothing can be exported again: %s", strerror(errno));
+}
+
 static int use(void **state)
 {
 	(void)state;
@@ -95,10 +118,15 @@ static int use(void **state)
 	alarm(0);
 	/* if the device is gone it ends by itself */
 	__atomic_store_n(&stop_exporting, device_stays, __ATOMIC_RELEASE);
+	if (device_stays)
+		wait_until_settled();
 	return pthread_join(exporting, NULL);
 }
 
-/* Each page of each mapping raises SIGBUS, whether it was used or not. */
+/*
+ * Each page of each mapping raises SIGBUS, whether it was used or not, and though
+ * there are pages that programs may map again.
+ */
 static void test_mappings(void **state)
 {
 	uint64_t at;
