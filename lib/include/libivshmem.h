@@ -182,9 +182,9 @@ LIBIVSHMEM_API int ivshmem_unmap(void *addr, size_t length);
  * Return: the descriptor, -EINVAL (unaligned, out of range, other protection; if
  * the memory is formatted, not within one RAW section), -EACCES (handle is
  * read-only), -EROFS (to be writable, but the region's features allow only to
- * read), -EAGAIN (the region is being formatted), -EOPNOTSUPP (on the host, or
- * the driver or the kernel has no dma-bufs), -ENODEV, -EMFILE, -ENFILE, -EINTR,
- * -ENOMEM.
+ * read), -EAGAIN (the region is being formatted), -EOPNOTSUPP (the handle is not
+ * of a node of the driver, or the driver or the kernel has no dma-bufs),
+ * -ENODEV, -EMFILE, -ENFILE, -EINTR, -ENOMEM.
  */
 LIBIVSHMEM_API int ivshmem_export_dmabuf(struct ivshmem *ivs, uint64_t offset,
 					 size_t length, int prot);
