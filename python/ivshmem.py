@@ -228,6 +228,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
     "join": (_pointer, _text),
     "leave": (_pointer,),
     "format": (_pointer, _text, _to(_FormatOptions), _text, _size),
+    "export_dmabuf": (_pointer, ctypes.c_uint64, _size, _int),
     "channel_open": (_pointer, _text, _word, _flags, _to(_pointer)),
     "channel_connect": (_pointer, _int),
     "channel_send": (_pointer, _pointer, _size, _word, _flags, _int),
@@ -483,6 +484,10 @@ class Handle(_Closable):
         self._call("map_section", ctypes.byref(section), _protection(readonly),
                    ctypes.byref(address))
         return _mapped(address, section.size, readonly)
+
+    def export_dmabuf(self, offset: int = 0, length: int = 0, readonly: bool = False) -> int:
+        """Export a part of the memory as a dma-buf; its descriptor, which is the caller's."""
+        return self._call("export_dmabuf", offset, length, _protection(readonly))
 
     # The region
 

@@ -228,6 +228,12 @@ def test_memory_that_is_not_there(pair: tuple[Any, Any], offset: int, length: in
     assert error.value.errno == errno.EINVAL
 
 
+def test_a_server_has_no_dmabufs(pair: tuple[Any, Any]):
+    with pytest.raises(OSError) as error:
+        pair[0].export_dmabuf()
+    assert error.value.errno == errno.EOPNOTSUPP
+
+
 # Doorbells
 
 def test_doorbells_arrive(ivshmem: Any, pair: tuple[Any, Any]):
