@@ -19,9 +19,10 @@ from typing import Any, Iterator
 import pytest
 
 from . import accel, kernel
+from .log import say
 from .paths import BUILD, ROOT
 from .server import Server
-from .vm import VM
+from .vm import VM, VMDied
 
 # VMs whose consoles are watched: those that run, and those that ended during
 # the test that is running.
@@ -73,6 +74,22 @@ def guest_modules(guest_kernel: kernel.Kernel) -> None:
     build_modules(guest_kernel.release)
 
 
+def _wait_ready(vm: VM) -> None:
+    """Wait until a guest is up; again if its kernel has died before anything of ours came.
+
+    Emulated processors now and then run what another one is about to patch (static
+    branches, at boot), and the kernel panics: once in some thousand boots.
+    """
+    try:
+        vm.wait_ready()
+    except VMDied:
+        if "Kernel panic" not in vm.console.text() or vm.ports:
+            raise
+        say(f"{vm.name}: its kernel has died while it booted, starting it again:\n"
+            + vm.console.tail())
+        vm.start_again()
+
+
 class VMs:
     """Makes VMs for one test or module, and ends them all with it."""
 
@@ -100,7 +117,7 @@ class VMs:
         for vm in machines:
             vm.start(wait=False)
         for vm in machines:
-            vm.wait_ready()
+            _wait_ready(vm)
             _boot_seconds.append(vm.boot_seconds)
 
     def end(self) -> None:

@@ -317,6 +317,15 @@ class VM:
             self.boot_seconds = time.monotonic() - self._started
         return self
 
+    def start_again(self) -> "VM":
+        """Start one that has ended, from the beginning; see start()."""
+        if self.ports:
+            raise LabError(f"{self.name}: what its network cards were connected to is gone")
+        self.kill()
+        self._qemu = None
+        self.console.seen = 0
+        return self.start()
+
     def kill(self) -> None:
         """End QEMU at once (SIGKILL), as if the power failed."""
         if self._qemu:
