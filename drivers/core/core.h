@@ -43,6 +43,16 @@
  */
 #define IVSHMEM_MAX_FILES	512
 
+/* Exported parts that there may be at once: each is visited when it is revoked */
+#define IVSHMEM_MAX_BUFFERS	4096
+
+/*
+ * What a device's watchdog gives a job; fences of none take longer.  When the
+ * region is formatted anew others wait, who would take this peer for dead.
+ */
+#define IVSHMEM_DRAIN_MS	10000
+#define IVSHMEM_DRAIN_FORMAT_MS	1000
+
 /* Names of all sections that there can be, each with what follows it */
 #define IVSHMEM_PROGRAMS_MAX	(IVREGION_SECTIONS_MAX * \
 				 (IVREGION_SECTION_NAME + 1))
@@ -189,7 +199,8 @@ struct ivshmem_self {
  * @revocations: times that what programs may use of the memory has changed while
  *		 the device stayed; under @lock, changed under @region_lock, too
  * @buffers: dma-bufs of parts of the memory
- * @buffers_lock: guards @buffers; whoever walks it, calls drivers that have
+ * @nr_buffers: how many
+ * @buffers_lock: guards @buffers and @nr_buffers; whoever walks it, calls drivers that have
  *		  imported one, so @lock is not held
  * @nr_vectors: number of @vectors; 0 on a plain device
  * @nr_irqs: interrupts requested: @nr_vectors until they are given back
@@ -252,6 +263,7 @@ struct ivshmem_device {
 	struct mutex inode_lock;
 	u64 revocations;
 	struct list_head buffers;
+	unsigned int nr_buffers;
 	struct mutex buffers_lock;
 
 	u32 nr_vectors;
@@ -354,6 +366,7 @@ struct ivshmem_file {
  * @write: may be written
  * @revoked: no device may reach the memory by it; under the reservation lock of
  *	     @dmabuf.  Never reset
+ * @drained: nobody need wait for its devices any more: somebody does, or did
  */
 struct ivshmem_buffer {
 	struct ivshmem_device *ivd;
@@ -364,6 +377,7 @@ struct ivshmem_buffer {
 	u64 revocations;
 	bool write;
 	bool revoked;
+	bool drained;
 };
 
 /**
@@ -456,7 +470,7 @@ int ivshmem_ioctl_dmabuf(struct ivshmem_file *file, fmode_t mode,
 long ivshmem_ioctl_kvmfr(struct ivshmem_file *file, fmode_t mode,
 			 unsigned int cmd, void __user *uarg);
 void ivshmem_buffers_revoke(struct ivshmem_device *ivd);
-void ivshmem_buffers_drain(struct ivshmem_device *ivd);
+void ivshmem_buffers_drain(struct ivshmem_device *ivd, unsigned int ms);
 #else
 static inline int ivshmem_ioctl_dmabuf(struct ivshmem_file *file, fmode_t mode,
 				       void __user *uarg)
@@ -474,7 +488,8 @@ static inline void ivshmem_buffers_revoke(struct ivshmem_device *ivd)
 {
 }
 
-static inline void ivshmem_buffers_drain(struct ivshmem_device *ivd)
+static inline void ivshmem_buffers_drain(struct ivshmem_device *ivd,
+					 unsigned int ms)
 {
 }
 #endif

@@ -15,14 +15,15 @@
  * its mappings are zapped and, under the reservation lock, it is marked, so that no
  * device maps it any more, and those that do are told.  They unmap it when they can;
  * that works without the memory, since it undoes what was done for their device.
- * Before the memory is given back, ivshmem_buffers_drain() waits for the work that
- * they have announced by fences.  A revoked buffer stays so.
+ * Before the memory is given back, or to others, ivshmem_buffers_drain() waits for
+ * the work that they have announced by fences.  A revoked buffer stays so.
  *
  * That is why only importers that can be told are let in, and why there is no
  * vmap(): who has a kernel address can be told nothing, and would go on using it
  * when the address of the BAR is another device's.
  */
 #include <linux/dma-buf.h>
+#include <linux/dma-fence.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/fcntl.h>
@@ -57,9 +58,6 @@ struct kvmfr_dmabuf_create {
 /* Lengths in a scatterlist have 32 bits */
 #define IVSHMEM_SG_MAX		SZ_2G
 
-/* What a device's watchdog gives a job; fences of none take longer */
-#define IVSHMEM_DRAIN_MS	10000
-
 static int ivshmem_buffer_attach(struct dma_buf *dmabuf,
 				 struct dma_buf_attachment *attach)
 {
@@ -69,15 +67,22 @@ static int ivshmem_buffer_attach(struct dma_buf *dmabuf,
 
 /*
  * Who pins does not want to be told.  But a kernel that was built without
- * telling pins whatever is mapped, and importers are told all the same.
+ * telling pins whatever is mapped, once, and importers are told all the same.
+ * Who pins by himself does so a second time when he maps it: that fails.
+ * Called with the reservation lock.
  */
 static int ivshmem_buffer_pin(struct dma_buf_attachment *attach)
 {
-	return IVSHMEM_DMABUF_PINS ? 0 : -EOPNOTSUPP;
+	if (!IVSHMEM_DMABUF_PINS || attach->priv)
+		return -EOPNOTSUPP;
+
+	attach->priv = attach;
+	return 0;
 }
 
 static void ivshmem_buffer_unpin(struct dma_buf_attachment *attach)
 {
+	attach->priv = NULL;
 }
 
 static struct sg_table *ivshmem_sg_alloc(size_t size, dma_addr_t addr)
@@ -163,7 +168,10 @@ static void ivshmem_buffer_release(struct dma_buf *dmabuf)
 	struct ivshmem_device *ivd = buffer->ivd;
 
 	mutex_lock(&ivd->buffers_lock);
-	list_del(&buffer->node);
+	if (!list_empty(&buffer->node)) {
+		list_del(&buffer->node);
+		ivd->nr_buffers--;
+	}
 	mutex_unlock(&ivd->buffers_lock);
 
 	iput(buffer->inode);
@@ -199,45 +207,71 @@ void ivshmem_buffers_revoke(struct ivshmem_device *ivd)
 	mutex_lock(&ivd->buffers_lock);
 	/* Release takes the lock, too: each dma-buf is there */
 	list_for_each_entry(buffer, &ivd->buffers, node) {
+		/* For good: written here only */
+		if (buffer->revoked)
+			continue;
 		unmap_mapping_range(buffer->inode->i_mapping, 0, 0, 1);
 		dma_resv_lock(buffer->dmabuf->resv, NULL);
-		if (!buffer->revoked) {
-			buffer->revoked = true;
-			dma_buf_invalidate_mappings(buffer->dmabuf);
-		}
+		buffer->revoked = true;
+		dma_buf_invalidate_mappings(buffer->dmabuf);
 		dma_resv_unlock(buffer->dmabuf->resv);
 	}
 	mutex_unlock(&ivd->buffers_lock);
 }
 
-/**
- * ivshmem_buffers_drain() - wait for devices that still use buffers
- * @ivd: the device, dead
- *
- * For as long as a job of a device may take, and no longer: programs can announce
- * work that never ends.
- *
- * Context: Process context; may sleep.
- */
-void ivshmem_buffers_drain(struct ivshmem_device *ivd)
+/* What devices have announced to do with a buffer that was not asked yet */
+static struct dma_fence *ivshmem_buffers_next_fence(struct ivshmem_device *ivd)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(IVSHMEM_DRAIN_MS);
+	struct dma_fence *fence = NULL;
 	struct ivshmem_buffer *buffer;
-	long left;
+	struct dma_resv *resv;
 
 	mutex_lock(&ivd->buffers_lock);
 	list_for_each_entry(buffer, &ivd->buffers, node) {
-		left = max_t(long, end - jiffies, 0);
-		if (dma_resv_wait_timeout(buffer->dmabuf->resv,
-					  DMA_RESV_USAGE_BOOKKEEP, false,
-					  left) > 0)
+		if (!buffer->revoked || buffer->drained)
 			continue;
-		dev_warn(&ivd->dev,
-			 "a device still uses an exported part of the memory after %d s; reset it before you give this one to somebody else\n",
-			 IVSHMEM_DRAIN_MS / 1000);
-		break;
+		buffer->drained = true;
+		resv = buffer->dmabuf->resv;
+		dma_resv_lock(resv, NULL);
+		if (dma_resv_get_singleton(resv, DMA_RESV_USAGE_BOOKKEEP,
+					   &fence))
+			fence = NULL;
+		dma_resv_unlock(resv);
+		if (fence)
+			break;
 	}
 	mutex_unlock(&ivd->buffers_lock);
+
+	return fence;
+}
+
+/**
+ * ivshmem_buffers_drain() - wait for devices that still use revoked buffers
+ * @ivd: the device
+ * @ms: for how long, all buffers together
+ *
+ * No longer: programs can announce work that never ends.  Nothing is locked
+ * meanwhile that the release of a buffer needs.
+ *
+ * Context: Process context; may sleep.
+ */
+void ivshmem_buffers_drain(struct ivshmem_device *ivd, unsigned int ms)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(ms);
+	struct dma_fence *fence;
+	bool late = false;
+	long left;
+
+	while ((fence = ivshmem_buffers_next_fence(ivd))) {
+		left = max_t(long, end - jiffies, 0);
+		if (dma_fence_wait_timeout(fence, false, left) <= 0)
+			late = true;
+		dma_fence_put(fence);
+	}
+	if (late)
+		dev_warn(&ivd->dev,
+			 "a device still uses an exported part of the memory after %u ms; reset it before you give this part to somebody else\n",
+			 ms);
 }
 
 static struct ivshmem_buffer *
@@ -290,8 +324,15 @@ static int ivshmem_buffer_publish(struct ivshmem_buffer *buffer,
 		return ret;
 
 	mutex_lock(&ivd->buffers_lock);
-	list_add_tail(&buffer->node, &ivd->buffers);
+	if (ivd->nr_buffers < IVSHMEM_MAX_BUFFERS) {
+		ivd->nr_buffers++;
+		list_add_tail(&buffer->node, &ivd->buffers);
+	} else {
+		ret = -EUSERS;
+	}
 	mutex_unlock(&ivd->buffers_lock);
+	if (ret)
+		return ret;
 
 	/* If it has died before that, nobody has revoked this one */
 	return READ_ONCE(ivd->dead) ? -ENODEV : 0;

@@ -584,11 +584,18 @@ int ivshmem_mmap(struct vm_area_struct *vma)
  * @vma: where, and which part, within the buffer
  *
  * Context: Process context with mmap_lock held for writing.
- * Return: 0, or as ivshmem_mmap(); -ENODEV also if it was revoked.
+ * Return: 0, or as ivshmem_mmap(); -ENODEV also if it was revoked, -EACCES
+ * (writable, of a buffer that is only for reading).
  */
 int ivshmem_mmap_buffer(struct ivshmem_buffer *buffer,
 			struct vm_area_struct *vma)
 {
+	/* Of an importer's own file it may be asked to be more */
+	if (!buffer->write) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EACCES;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
 	vma->vm_private_data = buffer;
 	return ivshmem_vm_map(vma);
 }

@@ -286,7 +286,7 @@ static void ivshmem_remove(struct pci_dev *pdev)
 	ivshmem_debugfs_remove(ivd);
 	cdev_device_del(&ivd->cdev, &ivd->dev);
 	ivshmem_device_kill(ivd);
-	ivshmem_buffers_drain(ivd);
+	ivshmem_buffers_drain(ivd, IVSHMEM_DRAIN_MS);
 	ivshmem_doorbell_exit(ivd);
 	ivshmem_region_exit(ivd);
 	ivshmem_memory_exit(ivd);

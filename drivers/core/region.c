@@ -198,6 +198,8 @@ static void ivshmem_region_publish(struct ivshmem_device *ivd,
 	/* Faults of before may have mapped what is not for programs now */
 	ivshmem_mmap_revoke(ivd);
 	ivshmem_buffers_revoke(ivd);
+	/* The section may be somebody else's now; the heartbeat waits, too */
+	ivshmem_buffers_drain(ivd, IVSHMEM_DRAIN_FORMAT_MS);
 	ivshmem_region_changed(ivd);
 }
 

@@ -169,7 +169,7 @@ static int edu_move(struct edu *edu, dma_addr_t from, dma_addr_t to, u32 length)
 }
 
 /* Called with the reservation lock: what is mapped stays so */
-static int import_move(struct import *import, const struct import_dma *arg,
+static int import_move(struct import *import, struct import_dma *arg,
 		       bool write)
 {
 	struct edu *edu = import->edu;
@@ -186,6 +186,8 @@ static int import_move(struct import *import, const struct import_dma *arg,
 	ret = write ?
 	      edu_move(edu, edu->bounce_addr, there, arg->length) :
 	      edu_move(edu, there, edu->bounce_addr, arg->length);
+	if (!ret && !write)
+		memcpy(arg->bytes, edu->bounce, arg->length);
 	mutex_unlock(&edu->lock);
 
 	return ret;
@@ -205,8 +207,6 @@ static int import_dma(struct import *import, void __user *uarg, bool write)
 
 	dma_resv_lock(import->attach->dmabuf->resv, NULL);
 	ret = import_move(import, &arg, write);
-	if (!ret && !write)
-		memcpy(arg.bytes, import->edu->bounce, arg.length);
 	dma_resv_unlock(import->attach->dmabuf->resv);
 
 	if (ret)

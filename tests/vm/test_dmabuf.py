@@ -89,7 +89,7 @@ def test_unbinding_waits_for_announced_work(vm):
     """What a device still does ends before the memory is given back."""
     user = Running(vm, "fenced", node(vm, ADDRESS))
     unbind = vm.spawn(f"echo {BDF} > {DRIVER}/unbind")
-    vm.wait_for(f"grep -q dma_resv_wait /proc/{unbind.pid}/stack")
+    vm.wait_for(f"grep -q ivshmem_buffers_drain /proc/{unbind.pid}/stack")
     assert unbind.poll() is None
     vm.run(f"kill -USR1 {user.process.pid}")
     assert unbind.wait().returncode == 0, unbind.stderr

@@ -421,7 +421,7 @@ struct ivshmem_ioc_format {
  * not within what mmap(2) maps), EACCES (file not open for reading, or O_RDWR
  * and not open for writing), EROFS (O_RDWR of a region that may only be read),
  * EAGAIN (unsettled), EOPNOTSUPP (kernel without CONFIG_DMA_SHARED_BUFFER),
- * EMFILE, ENFILE, EINTR, ENOMEM.
+ * EUSERS (4096 parts are exported already), EMFILE, ENFILE, EINTR, ENOMEM.
  */
 struct ivshmem_ioc_dmabuf {
 	__u32 size;
