@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pci.h"
@@ -151,20 +152,30 @@ static int sysfs_open(struct pci *pci)
 	return ret;
 }
 
-static void sysfs_release(struct pci *pci)
-{
-	if (pci->handle.ivs.memory_fd >= 0)
-		close(pci->handle.ivs.memory_fd);
-	if (pci->enabled)
-		count_user(pci, '0');
-}
-
+/* Another one may have been plugged in its place, or been given to a driver. */
 static int sysfs_present(struct pci *pci)
 {
+	struct stat opened, present;
 	char path[PATH_MAX];
 
+	pci_path(pci, "driver", path);
+	if (!access(path, F_OK))
+		return -ENODEV;
 	pci_path(pci, "resource2", path);
-	return access(path, F_OK) ? -ENODEV : 0;
+	if (fstat(pci->handle.ivs.memory_fd, &opened) || stat(path, &present))
+		return -ENODEV;
+	return opened.st_dev == present.st_dev &&
+	       opened.st_ino == present.st_ino ? 0 : -ENODEV;
+}
+
+static void sysfs_release(struct pci *pci)
+{
+	int memory = pci->handle.ivs.memory_fd;
+
+	if (pci->enabled && (memory < 0 || !sysfs_present(pci)))
+		count_user(pci, '0');
+	if (memory >= 0)
+		close(memory);
 }
 
 const struct pci_way pci_way_sysfs = {

@@ -161,6 +161,7 @@ static int find_memory(struct pci *pci)
 static int connect_irqs(const struct pci *pci, uint32_t index, const int *fds,
 			unsigned int count)
 {
+	int ret;
 	union {
 		struct vfio_irq_set set;
 		char room[sizeof(struct vfio_irq_set) +
@@ -176,7 +177,11 @@ static int connect_irqs(const struct pci *pci, uint32_t index, const int *fds,
 		.count = count,
 	};
 	memcpy(irqs.set.data, fds, count * sizeof(int32_t));
-	return ioctl(pci->device, VFIO_DEVICE_SET_IRQS, &irqs) ? -errno : 0;
+	ret = ioctl(pci->device, VFIO_DEVICE_SET_IRQS, &irqs);
+	if (ret < 0)
+		return -errno;
+	/* So many could be had, and none of them is. */
+	return ret ? -ENOSPC : 0;
 }
 
 static int connect_vectors(struct pci *pci)
