@@ -29,6 +29,7 @@ They differ from C in what Python users expect:
   view of the ring could outlive it. recv_into() copies once.
 """
 
+import contextlib
 import ctypes
 import enum
 import errno
@@ -267,6 +268,14 @@ def _load() -> dict[str, Callable[..., Any]]:
 _calls = _load()
 
 
+def _check(name: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse numbers that C would cut off."""
+    for kind, value in zip(_CALLS[name][1:], arguments):
+        if kind in (_word, _size, _flags, ctypes.c_uint64) and isinstance(value, int) and \
+                not 0 <= value < 1 << 8 * ctypes.sizeof(kind):
+            raise OSError(errno.EINVAL, f"{name}: {value} is out of range")
+
+
 def _raise(error: int, what: str | None = None) -> None:
     """Raise the exception of a negative errno value."""
     raise OSError(-error, os.strerror(-error), what)
@@ -284,33 +293,43 @@ def _until(timeout: float | None, call: Callable[[int], int]) -> int:
             return result
 
 
+_Cell = list[Any]
+
+
 class _Closable:
     """What is closed once no call of another thread uses it any more."""
 
-    def __init__(self, pointer: ctypes.c_void_p, close: str) -> None:
-        self._pointer: ctypes.c_void_p | None = pointer
+    def __init__(self, cell: "_Cell", close: str) -> None:
+        # Where the pointer is until somebody closes it
+        self._cell = cell
         self._close = _calls[close]
         # The threads that are in a call
         self._users: list[int] = []
         self._changed = threading.Condition()
 
-    def _call(self, name: str, *arguments: Any, timeout: float | None = 0.0) -> int:
-        """Make a call that waits if its last argument is Ellipsis; a negative errno raises."""
+    @contextlib.contextmanager
+    def _using(self, name: str) -> Iterator[Any]:
+        """What to call the library with, which nobody closes meanwhile."""
         with self._changed:
-            pointer = self._pointer
-            if pointer is None:
+            if self._cell[0] is None:
                 raise ValueError(f"{name}: the {type(self).__name__.lower()} is closed")
             self._users.append(threading.get_ident())
         try:
-            function = _calls[name]
-            if arguments and arguments[-1] is ...:
-                result = _until(timeout, lambda left: function(pointer, *arguments[:-1], left))
-            else:
-                result = _until(None, lambda _: function(pointer, *arguments))
+            yield self._cell[0]
         finally:
             with self._changed:
                 self._users.remove(threading.get_ident())
                 self._changed.notify_all()
+
+    def _call(self, name: str, *arguments: Any, timeout: float | None = 0.0) -> int:
+        """Make a call that waits if its last argument is Ellipsis; a negative errno raises."""
+        function = _calls[name]
+        _check(name, arguments)
+        with self._using(name) as pointer:
+            if arguments and arguments[-1] is ...:
+                result = _until(timeout, lambda left: function(pointer, *arguments[:-1], left))
+            else:
+                result = _until(None, lambda _: function(pointer, *arguments))
         if result < 0:
             _raise(result)
         return result
@@ -318,18 +337,22 @@ class _Closable:
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
-        return self._pointer is None
+        return self._cell[0] is None
 
     def close(self) -> None:
         """Close it, after calls that other threads have begun; again is no error."""
         with self._changed:
             if threading.get_ident() in self._users:
                 raise RuntimeError("close: in a signal's handler, within a call")
-            pointer, self._pointer = self._pointer, None
+            pointer, self._cell[0] = self._cell[0], None
             while self._users:
                 self._changed.wait()
         if pointer is not None:
+            self._close_first()
             self._close(pointer)
+
+    def _close_first(self) -> None:
+        """Close what needs this one; no call uses it any more."""
 
     def __enter__(self) -> Any:
         return self
@@ -339,18 +362,18 @@ class _Closable:
 
     def __del__(self) -> None:
         # Not if __init__() has failed
-        if getattr(self, "_pointer", None) is not None:
+        if hasattr(self, "_changed") and not self.closed:
             self.close()
 
 
 class Channel(_Closable):
     """One end of a channel: messages to and from one other peer. See Handle.channel()."""
 
-    def __init__(self, handle: "Handle", pointer: ctypes.c_void_p) -> None:
-        super().__init__(pointer, "channel_close")
+    def __init__(self, handle: "Handle", cell: _Cell) -> None:
+        super().__init__(cell, "channel_close")
         # The library needs it for as long as the channel is open
         self._handle = handle
-        self.max_length = _calls["channel_max_length"](pointer)
+        self.max_length = _calls["channel_max_length"](cell[0])
         self._buffer = bytearray(self.max_length)
         self._receiving = threading.Lock()
 
@@ -421,14 +444,18 @@ class Handle(_Closable):
                                                        ctypes.byref(pointer)))
         if result < 0:
             _raise(result, name)
-        super().__init__(pointer, "close")
-        self._channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+        super().__init__([pointer], "close")
+        # Open channels, whichever of both is collected first
+        self._channels: list[tuple[_Cell, weakref.ref[Channel]]] = []
 
-    def close(self) -> None:
-        """Close it, and its channels; again is no error."""
-        for channel in list(getattr(self, "_channels", ())):
-            channel.close()
-        super().close()
+    def _close_first(self) -> None:
+        for cell, reference in self._channels:
+            channel = reference()
+            if channel is not None:
+                channel.close()
+            elif cell[0] is not None:
+                pointer, cell[0] = cell[0], None
+                _calls["channel_close"](pointer)
 
     @property
     def info(self) -> Info:
@@ -557,10 +584,13 @@ class Handle(_Closable):
     def channel(self, peer: int, section: str | None = None) -> Channel:
         """Open one end of a channel to the peer in a slot; None: the section that is fit."""
         pointer = ctypes.c_void_p()
-        self._call("channel_open", None if section is None else section.encode(), peer, 0,
-                   ctypes.byref(pointer))
-        channel = Channel(self, pointer)
-        self._channels.add(channel)
+        with self._using("channel_open"):
+            self._call("channel_open", None if section is None else section.encode(), peer, 0,
+                       ctypes.byref(pointer))
+            cell: _Cell = [pointer]
+            channel = Channel(self, cell)
+            self._channels = [entry for entry in self._channels if entry[0][0] is not None]
+            self._channels.append((cell, weakref.ref(channel)))
         return channel
 
 

@@ -221,7 +221,8 @@ def test_memory_that_nobody_refers_to_is_unmapped(pair: tuple[Any, Any]):
     assert mappings() == before
 
 
-@pytest.mark.parametrize('offset, length', [(1, 4096), (8 << 20, 4096), (0, 16 << 20)])
+@pytest.mark.parametrize('offset, length', [(1, 4096), (1 << 64, 4096), (-4096, 4096),
+                                            (0, (1 << 64) + 4096), (8 << 20, 4096), (0, 16 << 20)])
 def test_memory_that_is_not_there(pair: tuple[Any, Any], offset: int, length: int):
     with pytest.raises(OSError) as error:
         pair[0].map(offset, length)
@@ -427,6 +428,41 @@ def test_the_end_of_a_session(ivshmem: Any, channels: tuple[Any, Any]):
     assert one.status.state == ivshmem.ChannelState.OVER and one.status.reason
     with pytest.raises(ValueError, match='the channel is closed'):
         other.send(b'')
+
+
+def test_a_cycle_is_collected(ivshmem: Any, server: Server):
+    """Whichever of handle and channel goes first."""
+    class Holder:
+        """Refers to itself."""
+
+    for _ in range(20):
+        holder = Holder()
+        holder.itself = holder
+        holder.handle = ivshmem.open(server.address)
+        holder.handle.join()
+        holder.channel = holder.handle.channel(1, 'lab')
+        del holder
+        gc.collect()
+
+
+def test_a_channel_that_is_opened_while_its_handle_is_closed(ivshmem: Any, server: Server):
+    """It is closed as well, or is not opened."""
+    for _ in range(50):
+        handle = ivshmem.open(server.address)
+        handle.join()
+        opened: list[Any] = []
+
+        def begin() -> None:
+            try:
+                opened.append(handle.channel(1, 'lab'))
+            except ValueError:
+                pass
+
+        opening = threading.Thread(target=begin)
+        opening.start()
+        handle.close()
+        opening.join(BOUND)
+        assert all(channel.closed for channel in opened)
 
 
 def test_a_handle_closes_its_channels(pair: tuple[Any, Any]):
