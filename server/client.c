@@ -189,7 +189,6 @@ static void client_joined(struct client *client)
 {
 	client->state = CLIENT_JOINED;
 	client->retry = 0;
-	client->link->store_due = client->link->server->now;
 	link_count(client->link, &client->link->counts.joins);
 	log_client(client, LOG_INFO, LOG_ID_JOIN,
 		   "slot %u: pid %d (uid %u) joined", client->slot,
@@ -413,6 +412,8 @@ static void client_serve(struct client *client, unsigned int slot)
 		   client->credentials.pid, client->credentials.uid);
 	/* Before it can do anything there: it needs the memory for that. */
 	link_occupy(link, slot, client);
+	/* And before it learns the slot, which nobody else may get then. */
+	store_keep_clients(link, false);
 	bound_send_buffer(client);
 	client_tell(client);
 }

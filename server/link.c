@@ -52,6 +52,15 @@ static int allocate_slots(struct link *link)
 	return 0;
 }
 
+static void close_eventfds(struct link *link)
+{
+	for (unsigned int i = 0; i < eventfd_count(link); i++) {
+		if (link->eventfds[i] >= 0)
+			close(link->eventfds[i]);
+		link->eventfds[i] = -1;
+	}
+}
+
 static int open_eventfds(struct link *link)
 {
 	unsigned int count = eventfd_count(link);
@@ -153,40 +162,32 @@ void link_resume(struct link *link, struct client *client)
 }
 
 /* Whom an earlier server has served; returns their slots, a bit each. */
-static uint64_t take_clients(struct link *link, struct stored *clients)
+static uint64_t take_clients(struct link *link)
 {
-	struct store *store = &link->server->store;
 	uint64_t taken = 0;
 
-	for (;;) {
-		struct stored entry = store_take_client(store,
-							link->config->name);
-
-		if (entry.fd < 0)
-			return taken;
-		if (entry.index >= link->config->peers ||
-		    taken >> entry.index & 1) {
-			close(entry.fd);
-			continue;
-		}
-		taken |= 1ULL << entry.index;
-		clients[entry.index] = entry;
+	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
+		link->kept[slot] = store_take_client(&link->server->store,
+						     link, slot);
+		if (link->kept[slot].fd >= 0)
+			taken |= 1ULL << slot;
 	}
+	return taken;
 }
 
 /* Memory and doorbells are those of an earlier server: so are its clients. */
 static int resume(struct link *link)
 {
-	struct stored clients[LINK_MAX_PEERS];
-	uint64_t taken = take_clients(link, clients);
+	uint64_t taken = take_clients(link);
 
+	/* Earlier ones of the same slots, which are there no more. */
+	store_drop(&link->server->store, link->config->name);
 	if (open_directory(link, taken))
 		return -1;
 	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
 		if (!(taken >> slot & 1))
 			continue;
-		link->kept[slot] = clients[slot];
-		if (client_resume(link, &clients[slot]))
+		if (client_resume(link, &link->kept[slot]))
 			directory_leave(&link->directory, slot);
 	}
 	log_info("link %s: goes on where an earlier server ended, with %u "
@@ -201,11 +202,9 @@ static int open_rest(struct link *link)
 
 	if (allocate_slots(link))
 		return -1;
-	if (store_take_link(store, link->config, &link->memory,
-			    link->eventfds))
+	if (store_take_link(store, link))
 		return resume(link);
-	memset(link->eventfds, -1,
-	       eventfd_count(link) * sizeof(*link->eventfds));
+	close_eventfds(link);
 	store_drop(store, link->config->name);
 	if (open_memory(link) || open_eventfds(link))
 		return -1;
@@ -235,13 +234,13 @@ struct link *link_open(struct server *server, const struct link_config *config,
 
 void link_close(struct link *link)
 {
-	/* Whose handshake has come to its end since then. */
+	/* Whom it was too busy to keep until now. */
 	if (link->server->stopping && link->kept)
-		store_keep_clients(&link->server->store, link, true);
+		store_keep_clients(link, true);
 	while (link->clients)
 		client_hang_up(link->clients);
-	for (unsigned int i = 0; link->eventfds && i < eventfd_count(link); i++)
-		close(link->eventfds[i]);
+	if (link->eventfds)
+		close_eventfds(link);
 	free(link->eventfds);
 	free(link->slots);
 	free(link->kept);
@@ -449,6 +448,9 @@ static void link_ready(struct watch *watch, uint32_t events)
 	struct link *link = watch_of(watch, struct link, watch);
 
 	(void)events;
+	/* Who waits at a socket of systemd's is for the next server. */
+	if (link->stop_by)
+		return;
 	for (unsigned int i = 0; i < ACCEPT_AT_ONCE; i++) {
 		if (!accept_one(link))
 			return;
@@ -503,7 +505,7 @@ void link_stop(struct link *link)
 
 	link->stop_by = link->server->now + STOP_PATIENCE;
 	if (link->server->stopping)
-		store_keep_clients(&link->server->store, link, true);
+		store_keep_clients(link, true);
 	/* Who is let go now has not gone: machines go on without a server. */
 	directory_end(&link->directory);
 	listener_stop(&link->listener);
@@ -598,7 +600,7 @@ void link_run_timeouts(struct link *link)
 
 	log_limit_flush(&link->limit, link->server->now);
 	if (link->server->now >= link->store_due)
-		store_keep_clients(&link->server->store, link, false);
+		store_keep_clients(link, false);
 	if (link->resume && link->server->now >= link->resume) {
 		link->resume = 0;
 		server_restore_reserve(link->server);

@@ -52,6 +52,8 @@ struct link_counts {
  * @eventfds: of all slots, slot by slot; they outlive every client
  * @slots:    who is in each slot, or NULL
  * @kept:     what the service manager keeps of each slot; fd -1 if nothing
+ * @stored:   the service manager keeps it
+ * @store_id: under which id
  * @numbers:  of clients, the last one that was given
  * @clients:  every connection, those that were refused included
  * @refused:  how many of them were
@@ -77,6 +79,8 @@ struct link {
 	int *eventfds;
 	struct client **slots;
 	struct stored *kept;
+	bool stored;
+	unsigned long long store_id;
 	unsigned long long numbers;
 	struct client *clients;
 	unsigned int refused;

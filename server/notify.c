@@ -16,6 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* For a manager that is busy. */
+#define PATIENCE_USEC	2000000
+
 void notify_ready(void)
 {
 	sd_notify(0, "READY=1");
@@ -57,7 +60,7 @@ static uint64_t monotonic_usec(void)
 }
 
 static int send_to(int fd, struct sockaddr_un *address, socklen_t length,
-		   const char *lines, int attached, bool wait)
+		   const char *lines, int attached)
 {
 	union {
 		struct cmsghdr header;
@@ -84,15 +87,21 @@ static int send_to(int fd, struct sockaddr_un *address, socklen_t length,
 		message.msg_control = &control;
 		message.msg_controllen = sizeof(control);
 	}
-	if (sendmsg(fd, &message, MSG_NOSIGNAL |
-		    (wait ? 0 : MSG_DONTWAIT)) >= 0)
-		return 0;
-	/* Too many descriptors in flight: it has not read them yet. */
-	return errno == EAGAIN || errno == ETOOMANYREFS ? -EAGAIN : 0;
+	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno
+								     : 0;
+}
+
+/* Too many descriptors in flight: it has not read them yet. */
+static bool is_busy(int error)
+{
+	return error == -EAGAIN || error == -ETOOMANYREFS ||
+	       error == -ENOBUFS || error == -ENOMEM;
 }
 
 int notify_send_fd(const char *lines, int attached, bool wait)
 {
+	uint64_t end = monotonic_usec() + (wait ? PATIENCE_USEC : 0);
+	struct timespec pause = { .tv_nsec = 2000000 };
 	struct sockaddr_un address;
 	socklen_t length = manager_address(&address);
 	int result;
@@ -102,15 +111,21 @@ int notify_send_fd(const char *lines, int attached, bool wait)
 		return 0;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return -EAGAIN;
-	result = send_to(fd, &address, length, lines, attached, wait);
+		return -errno;
+	for (;;) {
+		result = send_to(fd, &address, length, lines, attached);
+		if (!is_busy(result) || monotonic_usec() >= end)
+			break;
+		nanosleep(&pause, NULL);
+	}
 	close(fd);
-	return result;
+	return is_busy(result) ? -EAGAIN : result;
 }
 
 int notify_send(const char *lines)
 {
-	return notify_send_fd(lines, -1, false);
+	/* There is nobody to tell that nobody can be told. */
+	return notify_send_fd(lines, -1, false) == -EAGAIN ? -EAGAIN : 0;
 }
 
 void notify_reloading(void)

@@ -32,7 +32,10 @@ int notify_send(const char *lines);
 
 /**
  * notify_send_fd() - the same with a descriptor, unless that is -1
- * @wait: until the manager takes it
+ * @wait: for a manager that is busy, two seconds at most
+ *
+ * Return: 0, also without a service manager; -EAGAIN if it is busy, or another
+ * negative errno.
  */
 int notify_send_fd(const char *lines, int fd, bool wait);
 

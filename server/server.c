@@ -209,7 +209,8 @@ void server_close(struct server *server)
 {
 	if (!server->stopping)
 		server_stop(server);
-	metrics_remove(server->config.metrics_file);
+	if (server->metrics.written)
+		metrics_remove(server->config.metrics_file);
 	control_close(server);
 	close_all(&server->links);
 	close_all(&server->leaving);

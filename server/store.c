@@ -3,18 +3,26 @@
  * Descriptors that the service manager keeps while there is no server.
  *
  * Each has a name of its own, which says all there is to know of it:
- *	store/LINK/memory/PEERS/VECTORS
- *	store/LINK/doorbell/INDEX
- *	store/LINK/client/SLOT/SINCE/NUMBER
+ *	store/LINK/ID/memory/SHAPE
+ *	store/LINK/ID/doorbell/INDEX
+ *	store/LINK/ID/client/SLOT/SINCE/NUMBER
  * A name of a link has no slash.  Nobody but the manager gives them back.
+ *
+ * Two clients must never be in one slot: the memory, without which nothing else is
+ * used, is given last, and only if there is room for all clients; a client is given
+ * before it learns its slot.
  */
 #include "store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "client.h"
 #include "link.h"
@@ -32,7 +40,8 @@ void store_init(struct store *store)
 	const char *most = getenv("FDSTORE");
 
 	memset(store, 0, sizeof(*store));
-	store->used = most && strtoul(most, NULL, 10) > 0;
+	if (most)
+		store->most = strtoull(most, NULL, 10);
 }
 
 bool store_is_name(const char *name)
@@ -45,13 +54,15 @@ static bool parse_rest(const char *text, struct stored *entry)
 {
 	int end = 0;
 
-	if (sscanf(text, "memory/%u/%u%n", &entry->peers, &entry->vectors,
+	if (sscanf(text, "%llx/memory/%llx%n", &entry->id, &entry->shape,
 		   &end) == 2)
 		entry->kind = STORED_MEMORY;
-	else if (sscanf(text, "doorbell/%u%n", &entry->index, &end) == 1)
+	else if (sscanf(text, "%llx/doorbell/%u%n", &entry->id, &entry->index,
+			&end) == 2)
 		entry->kind = STORED_DOORBELL;
-	else if (sscanf(text, "client/%u/%lld/%llu%n", &entry->index,
-			&entry->since, &entry->number, &end) == 3)
+	else if (sscanf(text, "%llx/client/%u/%lld/%llu%n", &entry->id,
+			&entry->index, &entry->since, &entry->number,
+			&end) == 4)
 		entry->kind = STORED_CLIENT;
 	else
 		return false;
@@ -96,19 +107,22 @@ int store_add(struct store *store, const char *name, int fd)
 
 static void name_of(const struct stored *entry, char name[NAME_LENGTH])
 {
+	size_t used = (size_t)snprintf(name, NAME_LENGTH, PREFIX "%s/%llx/",
+				       entry->link, entry->id);
+
+	name += used;
 	switch (entry->kind) {
 	case STORED_MEMORY:
-		snprintf(name, NAME_LENGTH, PREFIX "%s/memory/%u/%u",
-			 entry->link, entry->peers, entry->vectors);
+		snprintf(name, NAME_LENGTH - used, "memory/%llx",
+			 entry->shape);
 		break;
 	case STORED_DOORBELL:
-		snprintf(name, NAME_LENGTH, PREFIX "%s/doorbell/%u",
-			 entry->link, entry->index);
+		snprintf(name, NAME_LENGTH - used, "doorbell/%u",
+			 entry->index);
 		break;
 	case STORED_CLIENT:
-		snprintf(name, NAME_LENGTH, PREFIX "%s/client/%u/%lld/%llu",
-			 entry->link, entry->index, entry->since,
-			 entry->number);
+		snprintf(name, NAME_LENGTH - used, "client/%u/%lld/%llu",
+			 entry->index, entry->since, entry->number);
 		break;
 	}
 }
@@ -132,13 +146,31 @@ static int forget(const struct stored *entry, bool wait)
 	return notify_send_fd(lines, -1, wait);
 }
 
+static unsigned long long hash_of(const char *text)
+{
+	return text ? XXH64(text, strlen(text), 1) : 0;
+}
+
+/* What makes two configurations ask for the same memory. */
+static unsigned long long shape_of(const struct link_config *config)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%llu/%u/%u/%d/%llu/%llx/%llx/%llx",
+		 (unsigned long long)config->size, config->peers,
+		 config->vectors, (int)config->memory,
+		 (unsigned long long)config->huge_page, hash_of(config->file),
+		 hash_of(config->numa), hash_of(config->layout));
+	return hash_of(text);
+}
+
 static struct stored entry_of(const struct link *link, enum stored_kind kind,
 			      unsigned int index, int fd)
 {
 	struct stored entry = {
+		.id = link->store_id,
 		.kind = kind,
-		.peers = link->config->peers,
-		.vectors = link->config->vectors,
+		.shape = shape_of(link->config),
 		.index = index,
 		.fd = fd,
 	};
@@ -152,67 +184,97 @@ static bool is_of(const struct stored *entry, const char *link)
 	return entry->fd >= 0 && (!link || !strcmp(entry->link, link));
 }
 
-/* Whether the memory is what it would be if it was made now. */
-static bool fits(const struct stored *entry, const struct link_config *config)
+static bool is_part(const struct stored *entry, const struct link *link,
+		    enum stored_kind kind)
 {
-	struct stat st;
-
-	return entry->peers == config->peers &&
-	       entry->vectors == config->vectors && !fstat(entry->fd, &st) &&
-	       (uint64_t)st.st_size == config->size;
+	return is_of(entry, link->config->name) && entry->kind == kind &&
+	       entry->id == link->store_id;
 }
 
-bool store_take_link(struct store *store, const struct link_config *config,
-		     int *memory, int *eventfds)
+/* The last memory that the link had; NULL if it is not what it would be now. */
+static struct stored *find_memory(const struct store *store,
+				  const struct link_config *config)
 {
-	unsigned int wanted = config->peers * config->vectors, found = 0;
-	struct stored *held = NULL;
+	struct stored *last = NULL;
 
-	for (unsigned int i = 0; i < wanted; i++)
-		eventfds[i] = -1;
-	for (size_t i = 0; i < store->count; i++) {
-		struct stored *entry = &store->entries[i];
-
-		if (!is_of(entry, config->name))
-			continue;
-		if (entry->kind == STORED_MEMORY && fits(entry, config))
-			held = entry;
-		if (entry->kind != STORED_DOORBELL || entry->index >= wanted ||
-		    eventfds[entry->index] >= 0)
-			continue;
-		eventfds[entry->index] = entry->fd;
-		found++;
-	}
-	if (!held || found < wanted)
-		return false;
-	*memory = held->fd;
-	held->fd = -1;
 	for (size_t i = 0; i < store->count; i++) {
 		struct stored *entry = &store->entries[i];
 
 		if (is_of(entry, config->name) &&
-		    entry->kind == STORED_DOORBELL && entry->index < wanted &&
-		    eventfds[entry->index] == entry->fd)
-			entry->fd = -1;
+		    entry->kind == STORED_MEMORY &&
+		    (!last || entry->id > last->id))
+			last = entry;
 	}
-	return true;
+	return last && last->shape == shape_of(config) ? last : NULL;
 }
 
-struct stored store_take_client(struct store *store, const char *link)
+static unsigned int count_doorbells(const struct link *link)
 {
-	struct stored none = { .fd = -1 };
+	return link->config->peers * link->config->vectors;
+}
+
+/* Memory, doorbells, and a connection for each slot. */
+static uint64_t need_of(const struct link *link)
+{
+	return 1 + (uint64_t)count_doorbells(link) + link->config->peers;
+}
+
+static unsigned int take_doorbells(struct store *store, struct link *link)
+{
+	unsigned int taken = 0;
 
 	for (size_t i = 0; i < store->count; i++) {
 		struct stored *entry = &store->entries[i];
 
-		if (is_of(entry, link) && entry->kind == STORED_CLIENT) {
-			struct stored copy = *entry;
-
-			entry->fd = -1;
-			return copy;
-		}
+		if (!is_part(entry, link, STORED_DOORBELL) ||
+		    entry->index >= count_doorbells(link) ||
+		    link->eventfds[entry->index] >= 0)
+			continue;
+		link->eventfds[entry->index] = entry->fd;
+		entry->fd = -1;
+		taken++;
 	}
-	return none;
+	return taken;
+}
+
+bool store_take_link(struct store *store, struct link *link)
+{
+	struct stored *memory = find_memory(store, link->config);
+
+	if (!memory)
+		return false;
+	link->store_id = memory->id;
+	if (take_doorbells(store, link) < count_doorbells(link)) {
+		log_warning("link %s: not all doorbells of the server before "
+			    "were kept", link->config->name);
+		return false;
+	}
+	link->memory = memory->fd;
+	memory->fd = -1;
+	link->stored = true;
+	store->used += need_of(link);
+	return true;
+}
+
+struct stored store_take_client(struct store *store, const struct link *link,
+				unsigned int slot)
+{
+	struct stored none = { .fd = -1 }, copy;
+	struct stored *last = NULL;
+
+	for (size_t i = 0; i < store->count; i++) {
+		struct stored *entry = &store->entries[i];
+
+		if (is_part(entry, link, STORED_CLIENT) &&
+		    entry->index == slot &&
+		    (!last || entry->number > last->number))
+			last = entry;
+	}
+	if (!last)
+		return none;
+	copy = *last;
+	last->fd = -1;
+	return copy;
 }
 
 void store_drop(struct store *store, const char *link)
@@ -226,8 +288,10 @@ void store_drop(struct store *store, const char *link)
 			log_warning("link %s: the memory of the server before "
 				    "is given up, since the configuration is "
 				    "another one; machines that have joined "
-				    "share it with each other only",
-				    entry->link);
+				    "it have to join again", entry->link);
+		/* Who is in it is told by the end of the connection. */
+		if (entry->kind == STORED_CLIENT)
+			shutdown(entry->fd, SHUT_RDWR);
 		forget(entry, true);
 		close(entry->fd);
 		entry->fd = -1;
@@ -245,47 +309,84 @@ void store_free(struct store *store)
 	store->count = 0;
 }
 
-void store_keep_link(const struct store *store, const struct link *link)
+static unsigned long long now_nanoseconds(void)
 {
-	unsigned int count = link->config->peers * link->config->vectors;
-	struct stored entry = entry_of(link, STORED_MEMORY, 0, link->memory);
+	struct timespec now;
 
-	if (!store->used)
-		return;
-	keep(&entry, true);
-	for (unsigned int i = 0; i < count; i++) {
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (unsigned long long)now.tv_sec * 1000000000 +
+	       (unsigned long long)now.tv_nsec;
+}
+
+static int keep_parts(const struct link *link)
+{
+	struct stored entry;
+	int error = 0;
+
+	for (unsigned int i = 0; !error && i < count_doorbells(link); i++) {
 		entry = entry_of(link, STORED_DOORBELL, i, link->eventfds[i]);
-		keep(&entry, true);
+		error = keep(&entry, true);
+	}
+	entry = entry_of(link, STORED_MEMORY, 0, link->memory);
+	return error ? error : keep(&entry, true);
+}
+
+void store_keep_link(struct store *store, struct link *link)
+{
+	int error;
+
+	if (!store->most)
+		return;
+	if (store->used + need_of(link) > store->most) {
+		log_warning("link %s: it does not outlive this server: %llu "
+			    "more descriptors would have to be kept, of %llu "
+			    "at most (FileDescriptorStoreMax=, FDSTORE)",
+			    link->config->name,
+			    (unsigned long long)need_of(link),
+			    (unsigned long long)store->most);
+		return;
+	}
+	link->store_id = now_nanoseconds();
+	link->stored = true;
+	store->used += need_of(link);
+	error = keep_parts(link);
+	if (error) {
+		log_warning("link %s: it does not outlive this server: the "
+			    "service manager does not keep it: %s",
+			    link->config->name, strerror(-error));
+		store_forget_link(store, link);
 	}
 }
 
-void store_forget_link(const struct store *store, struct link *link)
+void store_forget_link(struct store *store, struct link *link)
 {
-	unsigned int count = link->config->peers * link->config->vectors;
 	struct stored entry = entry_of(link, STORED_MEMORY, 0, -1);
+	int error;
 
-	if (!store->used)
+	if (!link->stored)
 		return;
-	/* Waiting: under these names there may be others soon. */
-	forget(&entry, true);
-	for (unsigned int i = 0; i < count; i++) {
+	link->stored = false;
+	store->used -= need_of(link);
+	/* What it is too busy to hear is of no use without this. */
+	error = forget(&entry, true);
+	for (unsigned int i = 0; !error && i < count_doorbells(link); i++) {
 		entry = entry_of(link, STORED_DOORBELL, i, -1);
-		forget(&entry, true);
+		error = forget(&entry, true);
 	}
 	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
-		if (link->kept[slot].fd >= 0)
-			forget(&link->kept[slot], true);
+		if (!error && link->kept[slot].fd >= 0)
+			error = forget(&link->kept[slot], true);
 		link->kept[slot].fd = -1;
 	}
 }
 
-/* Who is in the slot, with fd -1 if nobody is that has joined. */
+/* Who is in the slot, with fd -1 if nobody is. */
 static struct stored occupant(const struct link *link, unsigned int slot)
 {
 	const struct client *client = link->slots[slot];
 	struct stored entry = entry_of(link, STORED_CLIENT, slot, -1);
 
-	if (client && client->state == CLIENT_JOINED) {
+	if (client) {
 		entry.fd = client->watch.fd;
 		entry.since = client->since;
 		entry.number = client->number;
@@ -298,32 +399,31 @@ static int keep_slot(struct link *link, unsigned int slot, bool wait)
 {
 	struct stored wanted = occupant(link, slot);
 	struct stored *kept = &link->kept[slot];
+	int error = 0;
 
 	/* Who is let go when the server ends is for the next one. */
 	if (wanted.fd < 0 && link->server->stopping)
 		return 0;
 	if (kept->fd >= 0 && (wanted.fd < 0 || kept->number != wanted.number)) {
-		if (forget(kept, wait))
-			return -1;
-		kept->fd = -1;
+		error = forget(kept, wait);
+		if (!error)
+			kept->fd = -1;
 	}
-	if (wanted.fd >= 0 && kept->fd < 0) {
-		if (keep(&wanted, wait))
-			return -1;
-		*kept = wanted;
+	if (!error && wanted.fd >= 0 && kept->fd < 0) {
+		error = keep(&wanted, wait);
+		if (!error)
+			*kept = wanted;
 	}
-	return 0;
+	return error;
 }
 
-void store_keep_clients(const struct store *store, struct link *link, bool wait)
+void store_keep_clients(struct link *link, bool wait)
 {
 	link->store_due = UINT64_MAX;
-	if (!store->used)
+	if (!link->stored)
 		return;
 	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
-		if (keep_slot(link, slot, wait)) {
+		if (keep_slot(link, slot, wait))
 			link->store_due = link->server->now + STORE_RETRY;
-			return;
-		}
 	}
 }

@@ -25,9 +25,9 @@ enum stored_kind {
 /**
  * struct stored - a descriptor that was kept
  * @link:    of this link
+ * @id:      when its memory was made, nanoseconds: no other memory has it
  * @kind:    what it is
- * @peers:   STORED_MEMORY: slots of the link
- * @vectors: STORED_MEMORY: doorbells of each of them
+ * @shape:   STORED_MEMORY: stands for all settings that cannot change
  * @index:   STORED_DOORBELL: which, slot by slot; STORED_CLIENT: its slot
  * @since:   STORED_CLIENT: when it connected
  * @number:  STORED_CLIENT: no other one of the link has it
@@ -35,9 +35,9 @@ enum stored_kind {
  */
 struct stored {
 	char link[LINK_NAME_LENGTH + 1];
+	unsigned long long id;
 	enum stored_kind kind;
-	unsigned int peers;
-	unsigned int vectors;
+	unsigned long long shape;
 	unsigned int index;
 	long long since;
 	unsigned long long number;
@@ -46,12 +46,14 @@ struct stored {
 
 /**
  * struct store - what the manager keeps
- * @used:    it keeps descriptors for us
+ * @most:    how many descriptors it keeps for us
+ * @used:    and how many of these links need that are kept, with all their clients
  * @entries: what it has given back, and no link has yet
  * @count:   of them
  */
 struct store {
-	bool used;
+	uint64_t most;
+	uint64_t used;
 	struct stored *entries;
 	size_t count;
 };
@@ -73,41 +75,45 @@ int store_add(struct store *store, const char *name, int fd);
 
 /**
  * store_take_link() - memory and doorbells of a link, as an earlier server had them
- * @memory:   set to the memory
- * @eventfds: set to the doorbells, peers times vectors of them
  *
  * Return: whether all are there and as the configuration wants them.
  */
-bool store_take_link(struct store *store, const struct link_config *config,
-		     int *memory, int *eventfds);
+bool store_take_link(struct store *store, struct link *link);
 
 /**
- * store_take_client() - a client of a link that was taken
- * Return: a copy, without a descriptor if there are no more.
+ * store_take_client() - the client in a slot of a link that was taken
+ * Return: a copy, without a descriptor if there is none.
  */
-struct stored store_take_client(struct store *store, const char *link);
+struct stored store_take_client(struct store *store, const struct link *link,
+				unsigned int slot);
 
-/** store_drop() - close what was given back for a link, or for all if it is NULL. */
+/**
+ * store_drop() - give up what was given back and is nobody's
+ * @link: of this link, or of all if it is NULL
+ */
 void store_drop(struct store *store, const char *link);
 
 /** store_free() - release everything. */
 void store_free(struct store *store);
 
-/** store_keep_link() - have memory and doorbells of a new link kept. */
-void store_keep_link(const struct store *store, const struct link *link);
+/**
+ * store_keep_link() - have memory and doorbells of a new link kept
+ *
+ * Unless that is too much, with all clients that there can be.
+ */
+void store_keep_link(struct store *store, struct link *link);
 
 /** store_forget_link() - have nothing of a link kept any more. */
-void store_forget_link(const struct store *store, struct link *link);
+void store_forget_link(struct store *store, struct link *link);
 
 /**
- * store_keep_clients() - have the connections of those kept who have joined
+ * store_keep_clients() - have the connections of those kept who have a slot
  *
  * And of nobody else, but when the server ends: who has been let go then is for the
  * next one.
  *
  * @wait: for a manager that is busy; else link.store_due says when to call it again
  */
-void store_keep_clients(const struct store *store, struct link *link,
-			bool wait);
+void store_keep_clients(struct link *link, bool wait);
 
 #endif /* IVSHMEMD_STORE_H */

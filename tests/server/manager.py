@@ -94,7 +94,7 @@ class Manager:
 
     def clients(self) -> set[int]:
         """Slots whose clients are kept."""
-        return {int(name.split('/')[3]) for name in self.held if '/client/' in name}
+        return {int(name.split('/')[4]) for name in self.held if '/client/' in name}
 
     def close(self) -> None:
         """End everything."""

@@ -263,6 +263,53 @@ def test_a_manager_that_does_not_read(manage, join):
     assert stays.nothing_comes()
 
 
+@ENDS
+def test_a_client_in_its_handshake_keeps_its_slot(manage, directory, number):
+    """It knows the slot already, though not all doorbells."""
+    manager = manage(peers=8, vectors=64)
+    path = directory / 'lab.sock'
+    with Client(path) as slow:
+        assert [slow.message()[0] for _ in range(2)] == [0, 0]
+        _, slow.memory = slow.message()
+        wait_until(lambda: manager.clients() == {0}, 'it to be kept')
+        manager.restart(number)
+        with Client(path) as other:
+            other.handshake(8, 64)
+            assert other.id == 1
+    wait_until(lambda: not manager.clients(), 'both to be forgotten')
+
+
+def test_more_than_the_manager_keeps(manage, join):
+    """The link is not kept in part, which is said; it is new after a restart."""
+    manager = manage()
+    manager.stop()
+    for fds in manager.held.values():
+        for fd in fds:
+            os.close(fd)
+    manager.held.clear()
+    # Memory, doorbells, clients
+    manager.start(FDSTORE=str(PEERS * VECTORS + PEERS))
+    assert 'link lab: it does not outlive this server: 13 more descriptors' in manager.log
+    first = join()
+    assert not manager.held
+    manager.restart()
+    wait_until(lambda: not first.nothing_comes(), 'the end of the connection')
+    assert join().id == 0
+
+
+@pytest.mark.parametrize('change', ['memory=file:{}/memory', 'numa=0', 'layout=raw'])
+def test_other_settings_are_another_memory(manage, join, directory, change):
+    """As in a restart without a manager."""
+    manager = manage()
+    join()
+    wait_until(lambda: manager.clients() == {0}, 'it to be kept')
+    manager.arguments = (*manager.arguments[:-1], manager.arguments[-1] + ',' +
+                         change.format(directory))
+    manager.restart()
+    assert 'the memory of the server before is given up' in manager.log
+    assert join().id == 0
+
+
 def test_a_name_of_another_version_is_left_alone(manage, join):
     """It is no reason not to serve."""
     manager = manage()
