@@ -297,6 +297,9 @@ static void tamper(__u32 i)
 		link->own->epoch ^= bits;
 	else
 		link->own->ack ^= bits;
+	/* A second change can undo an earlier one: then nothing is wrong */
+	noticed = noticed && (link->own->epoch != link->epoch ||
+			      link->own->ack != link->ack);
 	w.dishonest = true;
 	mortal = false;
 	actor = i;
