@@ -202,8 +202,8 @@ def test_no_memory_is_lost(pair, third, server, witness):
     lives(2)
     deaths(3)
     before = together(memory, cards)
-    # What the kernel keeps for later is there the second time, at last the fourth.
-    for _ in range(4):
+    # What the kernel keeps for later is there the second time, at last the sixth.
+    for _ in range(6):
         lives(12)
         deaths(12)
         after = together(memory, cards)
