@@ -377,43 +377,40 @@ def test_no_server(directory):
         tool('status', '--control', '/' + 'x' * 200, code=1)
 
 
+def status_of(directory, answer: bytes) -> subprocess.CompletedProcess:
+    """What the tool makes of an answer that no server of ours gives."""
+    path = directory / 'other.sock'
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with subprocess.Popen([TOOL, 'server', 'status', '--control', path], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            connection, _ = listener.accept()
+            connection.recv(64)
+            connection.sendall(answer)
+            connection.close()
+            said = process.communicate(timeout=BOUND)
+    return subprocess.CompletedProcess(process.args, process.returncode, *said)
+
+
 @pytest.mark.parametrize('answer', [
     b'', b'\n', b'{', b'{}\n', b'[]\n', b'null\n', b'{"links": 7}\n',
     b'{"links": []}\n', b'\0\n', b'{"links": [1]}', b'[' * 10000 + b'\n',
 ])
 def test_something_else_answers(directory, answer):
     """The tool does not believe what it does not understand."""
-    path = directory / 'other.sock'
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        with subprocess.Popen([TOOL, 'server', 'status', '--control', path],
-                              stderr=subprocess.PIPE, text=True) as process:
-            connection, _ = listener.accept()
-            connection.recv(64)
-            connection.sendall(answer)
-            connection.close()
-            reason = process.communicate(timeout=BOUND)[1]
-    assert process.returncode == 1
-    assert 'the answer is not one of ivshmemd\'s' in reason
+    done = status_of(directory, answer)
+    assert done.returncode == 1
+    assert 'the answer is not one of ivshmemd\'s' in done.stderr
 
 
 @pytest.mark.parametrize('answer', [
     b'{"links": [1]}\n', b'{"links": [{"slots": [1, {"pid": "x"}]}]}\n',
     b'{"links": [{"refusals": 3, "counts": [], "name": "\\u001b[2J"}]}\n',
+    b'{"links": [{"state": "\\u001b[2J", "slots": [{"state": "\\u001b[2J"}]}]}\n',
 ])
 def test_something_else_answers_alike(directory, answer):
     """What is missing is left out, and nothing worse happens."""
-    path = directory / 'other.sock'
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        with subprocess.Popen([TOOL, 'server', 'status', '--control', path],
-                              stdout=subprocess.PIPE, text=True) as process:
-            connection, _ = listener.accept()
-            connection.recv(64)
-            connection.sendall(answer)
-            connection.close()
-            text = process.communicate(timeout=BOUND)[0]
-    assert process.returncode == 0
-    assert 'LINK' in text and '\033' not in text
+    done = status_of(directory, answer)
+    assert done.returncode == 0
+    assert 'LINK' in done.stdout and '\033' not in done.stdout

@@ -4,12 +4,14 @@
  * something else: how much and for how long is bounded.
  */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -63,9 +65,18 @@ static int connect_to(const char *path)
 	return -1;
 }
 
+static int64_t monotonic_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 /* Returns the bytes received, a NUL behind them, or NULL with errno. */
 static char *receive_all(int fd, size_t *length)
 {
+	int64_t end = monotonic_seconds() + PATIENCE_SECONDS;
 	char *text = NULL, *larger;
 	ssize_t got;
 
@@ -80,6 +91,10 @@ static char *receive_all(int fd, size_t *length)
 		text[*length + (size_t)got] = '\0';
 		if (!got)
 			return text;
+		/* However little comes at a time. */
+		errno = EAGAIN;
+		if (monotonic_seconds() > end)
+			break;
 		errno = EMSGSIZE;
 	}
 	free(text);

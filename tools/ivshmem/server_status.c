@@ -147,8 +147,10 @@ static void print_link(struct json_object *link)
 	print_clean(text(link, "name"), 16);
 	snprintf(taken, sizeof(taken), "%zu/%" PRIu64,
 		 length_of(member(link, "slots")), number(link, "peers"));
-	printf(" %-7s %-7s %-10s %7" PRIu64 " %8" PRIu64 " %8" PRIu64
-	       " %9" PRIu64 " %7" PRIu64 " ", text(link, "state"), taken,
+	putchar(' ');
+	print_clean(text(link, "state"), 7);
+	printf(" %-7s %-10s %7" PRIu64 " %8" PRIu64 " %8" PRIu64
+	       " %9" PRIu64 " %7" PRIu64 " ", taken,
 	       format_size(number(link, "size"), size),
 	       number(link, "vectors"), number(counts, "connects"),
 	       sum(member(link, "refusals")), number(counts, "reclaimed"),
@@ -169,8 +171,9 @@ static void print_links(struct json_object *links)
 static void print_slot(const char *link, struct json_object *slot)
 {
 	print_clean(link, 16);
-	printf(" %4" PRIu64 " %-9s %7" PRId64 " %10" PRIu64 " ",
-	       number(slot, "slot"), text(slot, "state"),
+	printf(" %4" PRIu64 " ", number(slot, "slot"));
+	print_clean(text(slot, "state"), 9);
+	printf(" %7" PRId64 " %10" PRIu64 " ",
 	       json_object_get_int64(member(slot, "pid")),
 	       number(slot, "uid"));
 	print_clean(text(slot, "user"), 14);
