@@ -96,6 +96,13 @@ class Manager:
         """Slots whose clients are kept."""
         return {int(name.split('/')[4]) for name in self.held if '/client/' in name}
 
+    def forget(self) -> None:
+        """Keep nothing any more."""
+        for fds in self.held.values():
+            for fd in fds:
+                os.close(fd)
+        self.held.clear()
+
     def close(self) -> None:
         """End everything."""
         self.reads.set()
@@ -104,7 +111,5 @@ class Manager:
         self.ended = True
         self.thread.join(BOUND)
         self.socket.close()
-        for fds in self.held.values():
-            for fd in fds:
-                os.close(fd)
+        self.forget()
         assert 'Sanitizer' not in self.log, self.log

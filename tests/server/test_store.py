@@ -283,10 +283,7 @@ def test_more_than_the_manager_keeps(manage, join):
     """The link is not kept in part, which is said; it is new after a restart."""
     manager = manage()
     manager.stop()
-    for fds in manager.held.values():
-        for fd in fds:
-            os.close(fd)
-    manager.held.clear()
+    manager.forget()
     # Memory, doorbells, clients
     manager.start(FDSTORE=str(PEERS * VECTORS + PEERS))
     assert 'link lab: it does not outlive this server: 13 more descriptors' in manager.log
@@ -324,10 +321,7 @@ def test_nothing_is_kept_unasked(manage, join):
     """Where the manager does not say that it keeps descriptors."""
     manager = manage()
     manager.stop()
-    for fds in manager.held.values():
-        for fd in fds:
-            os.close(fd)
-    manager.held.clear()
+    manager.forget()
     manager.start(FDSTORE='')
     join()
     manager.restart()
