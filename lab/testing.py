@@ -77,8 +77,8 @@ def guest_modules(guest_kernel: kernel.Kernel) -> None:
 def _wait_ready(vm: VM) -> None:
     """Wait until a guest is up; again if its kernel has died before anything of ours came.
 
-    Emulated processors now and then run what another one is about to patch (static
-    branches, at boot), and the kernel panics: once in some thousand boots.
+    Emulated processors can run what another one is about to patch (static branches, at
+    boot), and the kernel panics.
     """
     try:
         vm.wait_ready()
