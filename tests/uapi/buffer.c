@@ -6,18 +6,8 @@
 #include "buffer.h"
 
 #include <glob.h>
-#include <signal.h>
 
 #include <drm.h>
-
-static __thread sigjmp_buf fault_return;
-static __thread volatile sig_atomic_t fault_signal;
-
-static void on_fault(int number)
-{
-	fault_signal = number;
-	siglongjmp(fault_return, 1);
-}
 
 int buffer_export(int fd, uint64_t offset, uint64_t length, int open_flags)
 {
@@ -39,24 +29,6 @@ int buffer_make(int fd, uint64_t offset, uint64_t length, int mode)
 		fail_msg("export of %#lx at %#lx: %s", length, offset,
 			 strerror(errno));
 	return buffer;
-}
-
-int touch(volatile char *address, bool write)
-{
-	struct sigaction action = { .sa_handler = on_fault }, old[2];
-
-	sigaction(SIGSEGV, &action, &old[0]);
-	sigaction(SIGBUS, &action, &old[1]);
-	fault_signal = 0;
-	if (!sigsetjmp(fault_return, 1)) {
-		if (write)
-			*address = 1;
-		else
-			(void)*address;
-	}
-	sigaction(SIGSEGV, &old[0], NULL);
-	sigaction(SIGBUS, &old[1], NULL);
-	return fault_signal;
 }
 
 int importer_open(void)

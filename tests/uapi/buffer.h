@@ -16,9 +16,6 @@ int buffer_export(int fd, uint64_t offset, uint64_t length, int open_flags);
 /* Likewise, close-on-exec; fails the test when that fails. */
 int buffer_make(int fd, uint64_t offset, uint64_t length, int mode);
 
-/* The signal that reading (or writing) at @address raises, or 0. */
-int touch(volatile char *address, bool write);
-
 /* Opens the node of drivers/test/ivshmem_import.c; fails the test. */
 int importer_open(void);
 

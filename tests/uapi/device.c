@@ -6,11 +6,21 @@
 #include "device.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 const char *device_path = "/dev/ivshmem0";
 struct ivshmem_ioc_info device_facts;
+
+static __thread sigjmp_buf fault_return;
+static __thread volatile sig_atomic_t fault_signal;
+
+static void on_fault(int number)
+{
+	fault_signal = number;
+	siglongjmp(fault_return, 1);
+}
 
 void device_setup(int argc, char **argv)
 {
@@ -54,6 +64,24 @@ void *device_map(int fd, size_t length, off_t offset, int prot)
 		fail_msg("mmap of %#zx at %#lx: %s", length, (long)offset,
 			 strerror(errno));
 	return p;
+}
+
+int touch(volatile char *address, bool write)
+{
+	struct sigaction action = { .sa_handler = on_fault }, old[2];
+
+	sigaction(SIGSEGV, &action, &old[0]);
+	sigaction(SIGBUS, &action, &old[1]);
+	fault_signal = 0;
+	if (!sigsetjmp(fault_return, 1)) {
+		if (write)
+			*address = 1;
+		else
+			(void)*address;
+	}
+	sigaction(SIGSEGV, &old[0], NULL);
+	sigaction(SIGBUS, &old[1], NULL);
+	return fault_signal;
 }
 
 int device_info(int fd, struct ivshmem_ioc_info *info)

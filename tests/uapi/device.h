@@ -47,6 +47,9 @@ int device_open(int flags);
 /* Maps @length bytes at @offset, shared; fails the test when that fails. */
 void *device_map(int fd, size_t length, off_t offset, int prot);
 
+/* The signal that reading (or writing) at @address raises, or 0. */
+int touch(volatile char *address, bool write);
+
 /* IVSHMEM_IOC_INFO, RING, SUBSCRIBE and EVENTFD: 0, or -1 and errno. */
 int device_info(int fd, struct ivshmem_ioc_info *info);
 int device_ring(int fd, uint32_t peer, uint32_t vector);

@@ -19,34 +19,6 @@
 static size_t page, memory;
 static int fd;
 
-static sigjmp_buf fault_return;
-static volatile sig_atomic_t fault_signal;
-
-static void on_fault(int number)
-{
-	fault_signal = number;
-	siglongjmp(fault_return, 1);
-}
-
-/* The signal that reading (or writing) at @address raises, or 0. */
-static int touch(volatile char *address, bool write)
-{
-	struct sigaction action = { .sa_handler = on_fault }, old[2];
-
-	sigaction(SIGSEGV, &action, &old[0]);
-	sigaction(SIGBUS, &action, &old[1]);
-	fault_signal = 0;
-	if (!sigsetjmp(fault_return, 1)) {
-		if (write)
-			*address = 1;
-		else
-			(void)*address;
-	}
-	sigaction(SIGSEGV, &old[0], NULL);
-	sigaction(SIGBUS, &old[1], NULL);
-	return fault_signal;
-}
-
 static volatile uint64_t *map_words(size_t length, off_t offset)
 {
 	return device_map(fd, length, offset, PROT_READ | PROT_WRITE);

@@ -402,22 +402,6 @@ static void test_access_under_way(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static int touch(volatile char *address, bool write)
-{
-	struct sigaction action = { .sa_handler = on_fault }, old;
-
-	sigaction(SIGBUS, &action, &old);
-	fault_signal = 0;
-	if (!sigsetjmp(fault_return, 1)) {
-		if (write)
-			*address = 1;
-		else
-			(void)*address;
-	}
-	sigaction(SIGBUS, &old, NULL);
-	return fault_signal;
-}
-
 /* That holds for pages that were used before and for those that never were. */
 static void test_idle_mappings(void **state)
 {
