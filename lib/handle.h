@@ -120,4 +120,21 @@ int ivshmem_handle_watch(struct ivshmem *ivs,
 int ivshmem_handle_settle(int fd);
 int ivshmem_handle_claim(struct ivshmem *ivs, int fd, uint64_t offset);
 
+/* What all of them do alike; the rest of the table is each one's own */
+#define IVSHMEM_HANDLE_OPS					\
+	.subscribe = ivshmem_handle_subscribe,			\
+	.wait = ivshmem_handle_wait,				\
+	.fd = ivshmem_handle_fd,				\
+	.get_region = ivshmem_host_get_region,			\
+	.get_section = ivshmem_host_get_section,		\
+	.section_offset = ivshmem_host_section_offset,		\
+	.get_peer = ivshmem_host_get_peer,			\
+	.wait_change = ivshmem_host_wait_change,		\
+	.join = ivshmem_host_join,				\
+	.leave = ivshmem_host_leave,				\
+	.format = ivshmem_host_format,				\
+	.watch = ivshmem_handle_watch,				\
+	.settle = ivshmem_handle_settle,			\
+	.claim = ivshmem_handle_claim
+
 #endif /* IVSHMEM_HANDLE_H */

@@ -368,20 +368,7 @@ static const struct ivshmem_backend_ops server_ops = {
 	.get_info = server_get_info,
 	.peer_vectors = server_peer_vectors,
 	.ring = server_ring,
-	.subscribe = ivshmem_handle_subscribe,
-	.wait = ivshmem_handle_wait,
-	.fd = ivshmem_handle_fd,
-	.get_region = ivshmem_host_get_region,
-	.get_section = ivshmem_host_get_section,
-	.section_offset = ivshmem_host_section_offset,
-	.get_peer = ivshmem_host_get_peer,
-	.wait_change = ivshmem_host_wait_change,
-	.join = ivshmem_host_join,
-	.leave = ivshmem_host_leave,
-	.format = ivshmem_host_format,
-	.watch = ivshmem_handle_watch,
-	.settle = ivshmem_handle_settle,
-	.claim = ivshmem_handle_claim,
+	IVSHMEM_HANDLE_OPS,
 };
 
 static int connect_socket(const char *path)
