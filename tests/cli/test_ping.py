@@ -27,7 +27,8 @@ def check_numbers(result: dict, count: int) -> None:
     rtt = result['rtt_us']
     assert result['count'] == count
     assert 0 < rtt['min'] <= rtt['p50'] <= rtt['p90'] <= rtt['p99'] <= \
-        rtt['max']
+        rtt['p99.9']
+    assert count >= 1000 or rtt['p99.9'] == rtt['max']
     buckets = result['histogram']
     assert sum(bucket['count'] for bucket in buckets) == count - result['lost']
     assert all(bucket['to_us'] == pytest.approx(2 * bucket['from_us'])

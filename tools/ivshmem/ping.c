@@ -113,10 +113,10 @@ static double edge_us(unsigned int bucket)
 	return (double)(FIRST_EDGE_NS << bucket) / NS_PER_US;
 }
 
-static double percentile_us(const struct pingpong_result *result,
-			    unsigned int percent)
+static double quantile_us(const struct pingpong_result *result,
+			  unsigned int permille)
 {
-	return (double)pingpong_percentile(result, percent) / NS_PER_US;
+	return (double)pingpong_quantile(result, permille) / NS_PER_US;
 }
 
 static void print_histogram(const struct pingpong_result *result)
@@ -145,9 +145,10 @@ static void print_result(const struct wish *wish,
 	if (!result->received)
 		return;
 	printf("round trip us: min %.1f  p50 %.1f  p90 %.1f  p99 %.1f  "
-	       "max %.1f\n", percentile_us(result, 0),
-	       percentile_us(result, 50), percentile_us(result, 90),
-	       percentile_us(result, 99), percentile_us(result, 100));
+	       "p99.9 %.1f  max %.1f\n", quantile_us(result, 0),
+	       quantile_us(result, 500), quantile_us(result, 900),
+	       quantile_us(result, 990), quantile_us(result, 999),
+	       quantile_us(result, 1000));
 	print_histogram(result);
 }
 
@@ -155,10 +156,10 @@ static struct json_object *rtt_json(const struct pingpong_result *result)
 {
 	static const struct {
 		const char *name;
-		unsigned int percent;
+		unsigned int permille;
 	} members[] = {
-		{ "min", 0 }, { "p50", 50 }, { "p90", 90 }, { "p99", 99 },
-		{ "max", 100 },
+		{ "min", 0 }, { "p50", 500 }, { "p90", 900 }, { "p99", 990 },
+		{ "p99.9", 999 }, { "max", 1000 },
 	};
 	struct json_object *object = json_object_new_object();
 	size_t i;
@@ -166,7 +167,7 @@ static struct json_object *rtt_json(const struct pingpong_result *result)
 	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
 		if (result->received)
 			add_real(object, members[i].name,
-				 percentile_us(result, members[i].percent));
+				 quantile_us(result, members[i].permille));
 		else
 			add_null(object, members[i].name);
 	}
