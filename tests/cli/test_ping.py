@@ -3,13 +3,16 @@
 import json
 import os
 import random
+import resource
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 
 from .program import BOUND, Running, run, run_json
 
+NOBODY = 65534
 OUTBOX = 512
 MAGIC = int.from_bytes(b'PING', 'little')
 WAYS = [(), ('--poll',)]
@@ -88,6 +91,30 @@ def test_listener_ends_after_its_count(link: str, start):
 def test_listener_ends_when_nobody_pings(link: str):
     assert 'no ping came in time' in run('ping', link, '--listen',
                                          '--timeout', '0.05', status=1)
+
+
+def locked_kib(process: int) -> int:
+    """Memory of a process that stays resident."""
+    status = Path(f'/proc/{process}/status').read_text()
+    return int(status.split('VmLck:')[1].split()[0])
+
+
+def test_memory_stays_when_told_to(link: str, start):
+    free = listen(start, link)
+    assert locked_kib(free.process.pid) == 0
+    held = listen(start, link, '--mlockall')
+    assert locked_kib(held.process.pid) > 0
+    assert run_json('ping', link, '1', '--mlockall', '--count', '50',
+                    *PATIENT)['lost'] == 0
+
+
+def test_memory_that_may_not_stay():
+    complaint = run('ping', 'unix:/nowhere', '--listen', '--mlockall',
+                    status=1, preexec_fn=lambda: resource.setrlimit(
+                        resource.RLIMIT_MEMLOCK, (0, 0)),
+                    **({} if os.geteuid() else
+                       {'user': NOBODY, 'group': NOBODY}))
+    assert '--mlockall: ' in complaint and 'ulimit -l' in complaint
 
 
 def test_nobody_listens(link: str):

@@ -36,6 +36,7 @@ enum {
 	OPTION_INTERVAL,
 	OPTION_TIMEOUT,
 	OPTION_ID,
+	OPTION_MLOCKALL,
 };
 
 struct wish {
@@ -43,6 +44,7 @@ struct wish {
 	bool listen;
 	bool poll;
 	bool json;
+	bool locked;		/* all memory stays resident */
 	bool limited;		/* timeout_ns was given */
 	bool counted;		/* count was given */
 	bool identified;	/* id was given */
@@ -358,12 +360,24 @@ static bool prepare(struct attachment *at, const struct wish *wish,
 	return true;
 }
 
+/* Also what comes later, such as the mapping and the results. */
+static bool lock_memory(void)
+{
+	if (!mlockall(MCL_CURRENT | MCL_FUTURE))
+		return true;
+	complain("--mlockall: %s; allow it by `ulimit -l unlimited`",
+		 strerror(errno));
+	return false;
+}
+
 static enum exit_code ping_or_listen(const struct wish *wish)
 {
 	enum exit_code ret = EXIT_FAILED;
 	struct attachment at;
 	struct pingpong pp = { 0 };
 
+	if (wish->locked && !lock_memory())
+		return EXIT_FAILED;
 	if (attach(&at, wish->address, 0))
 		return EXIT_FAILED;
 	catch_interrupts();
@@ -386,6 +400,8 @@ static bool take_option(struct wish *wish, int option, const char *text)
 		return wish->listen = true;
 	case OPTION_POLL:
 		return wish->poll = true;
+	case OPTION_MLOCKALL:
+		return wish->locked = true;
 	case OPTION_COUNT:
 		wish->counted = true;
 		return parse_number(text, PINGPONG_MAX_COUNT, &wish->count) &&
@@ -438,6 +454,7 @@ static enum exit_code run_ping(int argc, char **argv)
 		{ "interval", required_argument, NULL, OPTION_INTERVAL },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 		{ "id", required_argument, NULL, OPTION_ID },
+		{ "mlockall", no_argument, NULL, OPTION_MLOCKALL },
 		{ 0 }
 	};
 	struct wish wish = { 0 };
@@ -474,6 +491,7 @@ const struct command command_ping = {
 		"  --timeout S          an answer that takes longer is lost (1);\n"
 		"                       --listen: end when no ping came for so long (never)\n"
 		"  --id N               own id, on a device without doorbells\n"
+		"  --mlockall           have all of its memory stay in memory, see mlockall(2)\n"
 		"  --json               print the result as JSON\n"
 		HELP_OPTION_HELP
 		"\n"
