@@ -13,7 +13,7 @@ def test_each_figure_is_held_to_each_way(userspace: None, guest_modules: None):
     left = report.quick("char")
     left.unlink(missing_ok=True)
     done = subprocess.run(["/usr/bin/python3", "-m", "bench.char", "--quick"], cwd=ROOT,
-                          text=True, check=False, timeout=1800,
+                          text=True, check=False, timeout=840,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
     outcome = json.loads(left.read_text())
