@@ -12,10 +12,13 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from lab import LabError, accel, kernel
 from lab.paths import BUILD, ROOT
+
+
+Choose = Callable[[list[float]], float]
 
 
 class BenchError(Exception):
@@ -49,9 +52,10 @@ def guests(**more: Any) -> dict[str, Any]:
 
 
 def row(name: str, unit: str, better: str, ours: list[float], peer: str,
-        theirs: list[float]) -> dict[str, Any]:
-    """A comparison; a ratio above 1 is in our favour, whatever the unit."""
-    mine, other = statistics.median(ours), statistics.median(theirs)
+        theirs: list[float], choose: Choose = statistics.median) -> dict[str, Any]:
+    """A comparison, of what @choose makes of the rounds; a ratio above 1 is in our
+    favour, whatever the unit."""
+    mine, other = choose(ours), choose(theirs)
     ratio = other / mine if better == "lower" else mine / other
     return {"name": name, "unit": unit, "better": better, "peer": peer,
             "ours": mine, "theirs": other, "ratio": round(ratio, 3),
@@ -86,9 +90,10 @@ class Results:
         return list(dict.fromkeys(way for way, _ in self.found))
 
     def row(self, title: str, name: str, unit: tuple[str, str], ours: str,
-            theirs: str) -> dict[str, Any]:
+            theirs: str, choose: Choose = statistics.median) -> dict[str, Any]:
         """One way beside another."""
-        return row(title, *unit, self.found[ours, name], theirs, self.found[theirs, name])
+        return row(title, *unit, self.found[ours, name], theirs, self.found[theirs, name],
+                   choose)
 
 
 def _figure(value: float) -> str:
@@ -150,11 +155,12 @@ def quick(name: str) -> Path:
     return BUILD / f"bench/{name}/quick.json"
 
 
-def alternating(name: str, about: str,
-                measure: Callable[[int, float, Path, ExitStack], dict[str, Any]]) -> int:
+def alternating(name: str, about: str, measure: Callable[..., dict[str, Any]],
+                parts: Sequence[str] = ()) -> int:
     """Run a benchmark of alternating rounds as the command line says; an exit status.
 
-    @measure is given rounds, seconds of each figure, and where to leave the results.
+    @measure is given rounds, seconds of each figure, where to leave the results, and,
+    if there are @parts, those to be measured; then the ExitStack that ends all.
     """
     parser = argparse.ArgumentParser(prog=f"python3 -m bench.{name}", description=about,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -163,11 +169,18 @@ def alternating(name: str, about: str,
     parser.add_argument("--quick", action="store_true",
                         help="one round of one second: whether it works, no figures to keep")
     parser.add_argument("--json", action="store_true", help="print JSON, not a table")
+    if parts:
+        parser.add_argument("--only", choices=parts,
+                            help=f"one part, whose results are left in {name}/PART.json")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.seconds = 1, 1
     if args.rounds < 1 or not 1 <= args.seconds <= 30:
         parser.error("--rounds is at least 1, --seconds is 1 to 30")
-    target = quick(name) if args.quick else BUILD / f"bench/{name}.json"
-    return run(partial(measure, args.rounds, args.seconds, target), args.json, target,
+    target, chosen = BUILD / f"bench/{name}.json", [parts] if parts else []
+    if parts and args.only:
+        target, chosen = BUILD / f"bench/{name}/{args.only}.json", [[args.only]]
+    if args.quick:
+        target = quick(name)
+    return run(partial(measure, args.rounds, args.seconds, target, *chosen), args.json, target,
                f"Medians of {args.rounds} alternating rounds of {args.seconds:g} s")

@@ -213,6 +213,11 @@ def _fetch(apt: Apt, release: str) -> None:
     subprocess.run([depmod, "-b", base, release], check=True)
 
 
+def real_time() -> str:
+    """What stands for the PREEMPT_RT flavour of the guests' kernel."""
+    return ".".join(get().release.split(".")[:2]) + "-rt"
+
+
 def get(wanted: str | None = None) -> Kernel:
     """The kernel that @wanted stands for, fetched if that was not done yet.
 

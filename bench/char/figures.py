@@ -3,7 +3,7 @@
 
 import json
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from bench.char.ways import POLLING, TOOL, End
 from bench.guest import TRACING, cpu_seconds
@@ -13,6 +13,8 @@ from lab.paths import USERSPACE
 
 PROGRAM = USERSPACE / "bench/char/char_message"
 BOUND = 300
+# Round trips each second that anything but a hang achieves
+SLOWEST = 10
 # Pings of each second that is to be measured
 PINGS = 300
 # Messages whose cost is that of starting the programs, and those of each second that
@@ -29,35 +31,35 @@ echo 'hist:keys=common_pid' >{SYSCALLS}/trigger
 Figures = dict[str, float]
 
 
-def ended(process: Process) -> dict[str, Any]:
+def ended(process: Process, bound: float = BOUND) -> dict[str, Any]:
     """What a program in a guest said, which has to succeed."""
-    result = process.wait(BOUND)
+    result = process.wait(bound)
     if result.returncode:
         raise BenchError(f"{process.vm.name}: {process.command}: {result.stderr.strip()}")
     return json.loads(result.stdout or "{}")
 
 
-def ping(ends: list[End], way: str, seconds: float, suffix: str) -> Figures:
+def ping(ends: list[End], way: str, count: int, prefix: Sequence[str] = (),
+         options: Sequence[str] = ()) -> Figures:
     """Round trips: A writes and rings, B wakes, writes and rings back, A wakes. Those
     who poll look at the memory all the time instead."""
-    poll = ["--poll"] if way == POLLING else []
+    tool = [*prefix, str(TOOL), "ping", "--json", *options]
+    if way == POLLING:
+        tool.append("--poll")
     first, second = ends
-    listener = second.vm.spawn([str(TOOL), "ping", *second.ping_place(way), "--listen",
-                                "--json", *poll])
-    pinger = first.vm.spawn([str(TOOL), "ping", *first.ping_place(way), str(second.peer_id),
-                             "--count", str(int(PINGS * seconds)), "--timeout", "60",
-                             "--json", *poll])
-    rtt = ended(pinger)["rtt_us"]
+    listener = second.vm.spawn([*tool, *second.ping_place(way), "--listen"])
+    pinger = first.vm.spawn([*tool, *first.ping_place(way), str(second.peer_id),
+                             "--count", str(count), "--timeout", "60"])
+    rtt = ended(pinger, BOUND + count / SLOWEST)["rtt_us"]
     listener.kill("INT")
     ended(listener)
-    return {f"doorbell_{part}{suffix}": rtt[part] for part in ("p50", "p99")}
+    return rtt
 
 
 @contextmanager
-def busy(ends: list[End]) -> Iterator[None]:
-    """Each processor of the guests has something else to do."""
-    hogs = [end.vm.spawn(["stress-ng", "--quiet", "--cpu", str(end.vm.smp)])
-            for end in ends]
+def busy(ends: list[End], stressors: Sequence[str]) -> Iterator[None]:
+    """The guests have something else to do."""
+    hogs = [end.vm.spawn(["stress-ng", "--quiet", *stressors]) for end in ends]
     try:
         for hog in hogs:
             hog.vm.wait_for(f"pgrep --parent {hog.pid} stress-ng")
@@ -96,9 +98,12 @@ def speed(ends: list[End], way: str, seconds: float) -> Figures:
     """All that a clock measures."""
     for end in ends:
         end.hand_over(way)
-    found = ping(ends, way, seconds, "")
-    with busy(ends):
-        found.update(ping(ends, way, seconds, "_loaded"))
+    count = int(PINGS * seconds)
+    idle = ping(ends, way, count)
+    with busy(ends, ["--cpu", str(ends[0].vm.smp)]):
+        loaded = ping(ends, way, count)
+    found = {f"doorbell_{part}{suffix}": rtt[part] for part in ("p50", "p99")
+             for suffix, rtt in (("", idle), ("_loaded", loaded))}
     found.update(stream(ends, way, seconds))
     found.update(copies(ends, way, seconds))
     return found

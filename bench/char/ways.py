@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from demo.demo import start_vms
-from lab import VM, Server, accel, kernel
+from lab import VM, Server, accel
+from lab.kernel import Kernel
 from lab.paths import BUILD, USERSPACE
 
 FOLDER = BUILD / "bench/char"
@@ -69,10 +70,9 @@ def load(vm: VM) -> End:
                 for section in about["region"]["sections"]})
 
 
-def start(cleanup: ExitStack) -> list[End]:
+def start(guest_kernel: Kernel, cleanup: ExitStack) -> list[End]:
     """Both machines, with the driver loaded."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    guest_kernel = kernel.get()
     server = cleanup.enter_context(Server(name="bench", peers=2, vectors=VECTORS, size=SIZE,
                                           layout=LAYOUT, directory=FOLDER))
     vms = start_vms(server, guest_kernel, accel.choose(guest_kernel)[0], FOLDER, cleanup)

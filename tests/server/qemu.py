@@ -2,10 +2,13 @@
 """A real QEMU without a guest, whose device is driven over its test port."""
 import os
 import shlex
+import socket as sockets
 import struct
 import subprocess
 import tempfile
 from typing import Sequence
+
+from lab.qmp import QMP
 
 from .process import run
 from .waiting import BOUND, wait_until
@@ -23,21 +26,35 @@ SLOT = 4
 
 
 class Qemu:
-    """One QEMU with one ivshmem-doorbell device that is attached to a link."""
+    """One QEMU with one ivshmem-doorbell device that is attached to a link.
+
+    @chardev is more of what the connection has, as in ",reconnect=1". A device that is
+    not @plugged is only connected: plug() adds it, to a machine "pc".
+    """
 
     def __init__(self, socket, vectors: int = 4, machine: str = 'q35',
-                 program: Sequence[str] = ('qemu-system-x86_64',)):
+                 program: Sequence[str] = ('qemu-system-x86_64',),
+                 chardev: str = '', plugged: bool = True):
         arguments = shlex.split(
             run('--link', f'test,socket={socket},vectors={vectors}',
                 '--show-qemu', 'test').stdout)
-        arguments[-1] += f',addr={SLOT}'
+        assert arguments[0::2] == ['-chardev', '-device']
+        arguments[1] += chardev
+        arguments[3] += f',addr={SLOT}'
+        self.device = arguments[3]
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [*program, '-nodefaults', '-machine', machine,
-             '-m', '32', '-accel', 'tcg', '-S', '-display', 'none',
-             '-qtest', 'stdio', '-qtest-log', '/dev/null', *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self.errors, text=True)
+        monitor, far = sockets.socketpair()
+        self.monitor = QMP(monitor)
+        with far:
+            self.process = subprocess.Popen(
+                [*program, '-nodefaults', '-machine', machine,
+                 '-m', '32', '-accel', 'tcg', '-S', '-display', 'none',
+                 '-chardev', f'socket,id=monitor,fd={far.fileno()}',
+                 '-qmp', 'chardev:monitor',
+                 '-qtest', 'stdio', '-qtest-log', '/dev/null',
+                 *arguments[:4 if plugged else 2]],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=self.errors, text=True, pass_fds=[far.fileno()])
 
     @property
     def log(self) -> str:
@@ -119,6 +136,22 @@ class Qemu:
         for i, (word,) in enumerate(struct.iter_unpack('<I', content)):
             self.write(MEMORY + offset + 4 * i, word)
 
+    def plug(self) -> 'Qemu':
+        """Add the device; the connection has to be there."""
+        kind, *properties = self.device.split(',')
+        self.monitor.command('device_add', {'driver': kind, **{
+            key: int(value) if key == 'vectors' else value
+            for key, value in (one.split('=') for one in properties)}})
+        return self
+
+    def connect(self, path) -> None:
+        """Replace the connection; there must be no device that uses it."""
+        name = self.device.split('chardev=')[1].split(',')[0]
+        self.monitor.command('chardev-remove', {'id': name})
+        self.monitor.command('chardev-add', {'id': name, 'backend': {
+            'type': 'socket', 'data': {'server': False, 'addr': {
+                'type': 'unix', 'data': {'path': str(path)}}}}})
+
     def eject(self) -> None:
         """Unplug the device, as a guest of a machine "pc" does through ACPI:
         bus 0, the slot's bit."""
@@ -137,6 +170,7 @@ class Qemu:
         """End it as a crash would."""
         self.process.kill()
         self.process.wait(BOUND)
+        self.monitor.lines.sock.close()
         self.process.stdin.close()
         self.process.stdout.close()
         self.errors.close()

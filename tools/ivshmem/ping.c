@@ -36,6 +36,7 @@ enum {
 	OPTION_INTERVAL,
 	OPTION_TIMEOUT,
 	OPTION_ID,
+	OPTION_MLOCKALL,
 };
 
 struct wish {
@@ -43,6 +44,7 @@ struct wish {
 	bool listen;
 	bool poll;
 	bool json;
+	bool locked;		/* all memory stays resident */
 	bool limited;		/* timeout_ns was given */
 	bool counted;		/* count was given */
 	bool identified;	/* id was given */
@@ -113,10 +115,10 @@ static double edge_us(unsigned int bucket)
 	return (double)(FIRST_EDGE_NS << bucket) / NS_PER_US;
 }
 
-static double percentile_us(const struct pingpong_result *result,
-			    unsigned int percent)
+static double quantile_us(const struct pingpong_result *result,
+			  unsigned int permille)
 {
-	return (double)pingpong_percentile(result, percent) / NS_PER_US;
+	return (double)pingpong_quantile(result, permille) / NS_PER_US;
 }
 
 static void print_histogram(const struct pingpong_result *result)
@@ -145,9 +147,10 @@ static void print_result(const struct wish *wish,
 	if (!result->received)
 		return;
 	printf("round trip us: min %.1f  p50 %.1f  p90 %.1f  p99 %.1f  "
-	       "max %.1f\n", percentile_us(result, 0),
-	       percentile_us(result, 50), percentile_us(result, 90),
-	       percentile_us(result, 99), percentile_us(result, 100));
+	       "p99.9 %.1f  max %.1f\n", quantile_us(result, 0),
+	       quantile_us(result, 500), quantile_us(result, 900),
+	       quantile_us(result, 990), quantile_us(result, 999),
+	       quantile_us(result, 1000));
 	print_histogram(result);
 }
 
@@ -155,10 +158,10 @@ static struct json_object *rtt_json(const struct pingpong_result *result)
 {
 	static const struct {
 		const char *name;
-		unsigned int percent;
+		unsigned int permille;
 	} members[] = {
-		{ "min", 0 }, { "p50", 50 }, { "p90", 90 }, { "p99", 99 },
-		{ "max", 100 },
+		{ "min", 0 }, { "p50", 500 }, { "p90", 900 }, { "p99", 990 },
+		{ "p99.9", 999 }, { "max", 1000 },
 	};
 	struct json_object *object = json_object_new_object();
 	size_t i;
@@ -166,7 +169,7 @@ static struct json_object *rtt_json(const struct pingpong_result *result)
 	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
 		if (result->received)
 			add_real(object, members[i].name,
-				 percentile_us(result, members[i].percent));
+				 quantile_us(result, members[i].permille));
 		else
 			add_null(object, members[i].name);
 	}
@@ -357,12 +360,24 @@ static bool prepare(struct attachment *at, const struct wish *wish,
 	return true;
 }
 
+/* Also what comes later, such as the mapping and the results. */
+static bool lock_memory(void)
+{
+	if (!mlockall(MCL_CURRENT | MCL_FUTURE))
+		return true;
+	complain("--mlockall: %s; allow it by `ulimit -l unlimited`",
+		 strerror(errno));
+	return false;
+}
+
 static enum exit_code ping_or_listen(const struct wish *wish)
 {
 	enum exit_code ret = EXIT_FAILED;
 	struct attachment at;
 	struct pingpong pp = { 0 };
 
+	if (wish->locked && !lock_memory())
+		return EXIT_FAILED;
 	if (attach(&at, wish->address, 0))
 		return EXIT_FAILED;
 	catch_interrupts();
@@ -385,6 +400,8 @@ static bool take_option(struct wish *wish, int option, const char *text)
 		return wish->listen = true;
 	case OPTION_POLL:
 		return wish->poll = true;
+	case OPTION_MLOCKALL:
+		return wish->locked = true;
 	case OPTION_COUNT:
 		wish->counted = true;
 		return parse_number(text, PINGPONG_MAX_COUNT, &wish->count) &&
@@ -437,6 +454,7 @@ static enum exit_code run_ping(int argc, char **argv)
 		{ "interval", required_argument, NULL, OPTION_INTERVAL },
 		{ "timeout", required_argument, NULL, OPTION_TIMEOUT },
 		{ "id", required_argument, NULL, OPTION_ID },
+		{ "mlockall", no_argument, NULL, OPTION_MLOCKALL },
 		{ 0 }
 	};
 	struct wish wish = { 0 };
@@ -473,6 +491,7 @@ const struct command command_ping = {
 		"  --timeout S          an answer that takes longer is lost (1);\n"
 		"                       --listen: end when no ping came for so long (never)\n"
 		"  --id N               own id, on a device without doorbells\n"
+		"  --mlockall           have all of its memory stay in memory, see mlockall(2)\n"
 		"  --json               print the result as JSON\n"
 		HELP_OPTION_HELP
 		"\n"

@@ -333,14 +333,14 @@ void pingpong_release(struct pingpong_result *result)
 	result->received = 0;
 }
 
-uint64_t pingpong_percentile(const struct pingpong_result *result,
-			     unsigned int percent)
+uint64_t pingpong_quantile(const struct pingpong_result *result,
+			   unsigned int permille)
 {
 	uint64_t rank;
 
 	if (!result->received)
 		return 0;
-	rank = ((uint64_t)result->received * percent + 99) / 100;
+	rank = ((uint64_t)result->received * permille + 999) / 1000;
 	return result->rtt_ns[rank ? rank - 1 : 0];
 }
 

@@ -116,9 +116,9 @@ int pingpong_ping(const struct pingpong *pp,
 		  struct pingpong_result *result);
 void pingpong_release(struct pingpong_result *result);
 
-/** pingpong_percentile() - @percent 0 (shortest) to 100; 0 without answers */
-uint64_t pingpong_percentile(const struct pingpong_result *result,
-			     unsigned int percent);
+/** pingpong_quantile() - @permille 0 (shortest) to 1000; 0 without answers */
+uint64_t pingpong_quantile(const struct pingpong_result *result,
+			   unsigned int permille);
 
 /**
  * struct pingpong_service - how long to answer, and what has been answered
