@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Searches the models of the link by Spin: of one, link.pml, which is held against the
-code, and of those between three peers, peers.pml."""
+"""Searches the models by Spin: of one link, link.pml, which is held against the code; of
+those between three peers, peers.pml; and of peers who choose slots, slots.pml."""
 
 import re
 import subprocess
@@ -11,6 +11,7 @@ from lab.paths import ROOT
 
 MODEL = ROOT / "proof/link.pml"
 PEERS = ROOT / "proof/peers.pml"
+SLOTS = ROOT / "proof/slots.pml"
 LINK = ROOT / "include/ivshmem/link.h"
 BOUND = 900
 # Bytes, so that no other machine's search is the end of this one.
@@ -55,6 +56,10 @@ SEARCHES = [
            ("EVENTS=2", "ALL_UP", "SECOND=0", "RECORDS=0"), rests=True, model=PEERS),
     Search("three peers, two crash", ("EVENTS=2", "ALL_UP", "SECOND=1", "RECORDS=0"),
            model=PEERS),
+    Search("two choose slots", ("STOPS=0", "CLAIMANTS=2"), rests=True, model=SLOTS),
+    Search("three choose slots", ("STOPS=0",), rests=True, model=SLOTS),
+    Search("three choose slots, one stops", ("STOPS=1",), rests=True, model=SLOTS),
+    Search("three choose slots, two stops", ("STOPS=2",), rests=True, model=SLOTS),
 ]
 
 MISTAKES = [
@@ -71,6 +76,12 @@ MISTAKES = [
     Search("epoch-of-another", ("EPOCH_OF_ANOTHER", "EVENTS=1", "ALL_UP"), model=PEERS),
     Search("ack-of-another", ("ACK_OF_ANOTHER", "EVENTS=1", "ALL_UP"), model=PEERS),
     Search("one-link-only", ("ONE_LINK_ONLY", "EVENTS=1", "ALL_UP"), model=PEERS),
+    Search("slots-same-epoch", ("SAME_EPOCH", "STOPS=0"), model=SLOTS),
+    Search("slots-no-wait", ("NO_WAIT", "STOPS=0"), model=SLOTS),
+    Search("slots-no-second-look", ("NO_SECOND_LOOK", "STOPS=0"), model=SLOTS),
+    Search("slots-erase", ("ERASE", "STOPS=0"), model=SLOTS),
+    Search("slots-settled-for-good", ("SETTLED_FOR_GOOD", "STOPS=1"), rests=True,
+           model=SLOTS),
 ]
 
 

@@ -9,9 +9,12 @@ import mmap
 import os
 import random
 import struct
+import threading
+import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Callable
 
 PAGE = 4096
 LARGE = 2 << 20
@@ -165,6 +168,27 @@ class Member:
         self.memory.store(self.line, 0)
 
 
+class Heart:
+    """Beats for a member while a block runs; a context manager."""
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._end.wait(0.2):
+            self.member.beat()
+
+    def __enter__(self) -> Member:
+        self._thread.start()
+        return self.member
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
 class ServerLine:
     """What a server would say of a slot."""
 
@@ -177,3 +201,11 @@ class ServerLine:
         self.memory.store(self.line + 4, generation)
         self.memory.store(self.line + 8, gone_epoch)
         self.memory.store(self.line, status)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for something that the host can see."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)

@@ -23,7 +23,7 @@
 #include <linux/workqueue.h>
 
 #include <linux/ivshmem.h>
-#include <ivshmem/peer.h>
+#include <ivshmem/slot.h>
 
 /* Registers in BAR 0, 32 bits wide, little-endian (QEMU ivshmem-spec) */
 #define IVSHMEM_REG_IVPOSITION	0x08
@@ -133,14 +133,32 @@ struct ivshmem_format {
 	struct ivshmem_node *nodes[IVREGION_SECTIONS_MAX];
 };
 
+/* &ivshmem_self.wanted: one that is free, chosen by this kernel */
+#define IVSHMEM_AUTO_SLOT	(IVSHMEM_NO_SLOT - 1)
+
+enum ivshmem_choice {
+	IVSHMEM_CHOICE_NONE,	/* the slot was given, or there shall be none */
+	IVSHMEM_CHOICE_LOOK,	/* looking for one that is free */
+	IVSHMEM_CHOICE_FULL,	/* none is; still looking */
+	IVSHMEM_CHOICE_CLAIM,	/* one is claimed */
+	IVSHMEM_CHOICE_MADE,	/* it is the own one */
+};
+
 /**
  * struct ivshmem_self - this kernel as a peer of the region
- * @wanted: the slot that the administrator gave a plain device, or
- *	    IVSHMEM_NO_SLOT
+ * @wanted: the slot that the administrator gave a plain device,
+ *	    IVSHMEM_AUTO_SLOT, or IVSHMEM_NO_SLOT
  * @given_name: the name that the administrator gave, or "": the host's
  * @slot: the slot that it has, or IVSHMEM_NO_SLOT.  Readers without
  *	  &ivshmem_device.region_lock use READ_ONCE()
- * @epoch: as published, 0 while it is not in the directory; likewise
+ * @place: the slot in which its words are: @slot, or one that is claimed
+ * @choice: how far it is with choosing; likewise
+ * @claim: of @place
+ * @seen: all slots, while it chooses
+ * @begun_at: jiffies at which it began to look
+ * @prefer: the last slot that was chosen and kept, or IVSLOT_NONE
+ * @avoid: the last slot that was lost, or IVSLOT_NONE
+ * @epoch: as published, 0 while it is not in the directory; as @slot
  * @last_epoch: the one before
  * @heartbeat: as published
  * @vectors: as published
@@ -154,6 +172,13 @@ struct ivshmem_self {
 	u32 wanted;
 	char given_name[IVREGION_PEER_NAME];
 	u32 slot;
+	u32 place;
+	enum ivshmem_choice choice;
+	struct ivslot_claim claim;
+	struct ivslot_seen seen[IVREGION_SLOTS_MAX];
+	unsigned long begun_at;
+	u32 prefer;
+	u32 avoid;
 	u32 epoch;
 	u32 last_epoch;
 	u32 heartbeat;
@@ -399,6 +424,22 @@ ivshmem_format(struct ivshmem_device *ivd)
 					 lockdep_is_held(&ivd->region_lock));
 }
 
+/* A peer's line in the directory; the memory is gotten */
+static inline struct ivregion_peer_line __ivshmem *
+ivshmem_peer_line(struct ivshmem_device *ivd, u32 slot)
+{
+	return (struct ivregion_peer_line __ivshmem *)
+	       (ivd->mem + ivregion_peer_offset(slot));
+}
+
+/* The server's for it; likewise */
+static inline struct ivregion_server_line __ivshmem *
+ivshmem_server_line(struct ivshmem_device *ivd, u32 slot)
+{
+	return (struct ivregion_server_line __ivshmem *)
+	       (ivd->mem + ivregion_server_offset(slot));
+}
+
 /* Whether what the file was opened for is no more */
 static inline bool ivshmem_file_dead(const struct ivshmem_file *file)
 {
@@ -546,7 +587,23 @@ int ivshmem_region_format(struct ivshmem_file *file,
 			  struct ivshmem_ioc_format *arg,
 			  struct ivregion_superblock *superblock);
 
+/* choice.c */
+u32 ivshmem_choice_slot(struct ivshmem_device *ivd,
+			const struct ivregion *region);
+void ivshmem_choice_init(struct ivshmem_device *ivd);
+void ivshmem_choice_begin(struct ivshmem_device *ivd);
+bool ivshmem_choice_stands(struct ivshmem_device *ivd);
+void ivshmem_choice_lose(struct ivshmem_device *ivd);
+bool ivshmem_choice_step(struct ivshmem_device *ivd,
+			 struct ivshmem_format *format, u32 now);
+const char *ivshmem_choice_text(const struct ivshmem_device *ivd);
+
 /* peer.c */
+bool ivshmem_self_intact(struct ivshmem_device *ivd);
+void ivshmem_self_publish(struct ivshmem_device *ivd);
+void ivshmem_self_show(struct ivshmem_device *ivd,
+		       struct ivshmem_format *format);
+void ivshmem_self_withdraw(struct ivshmem_device *ivd);
 void ivshmem_peer_join(struct ivshmem_device *ivd,
 		       struct ivshmem_format *format, u32 slot);
 void ivshmem_peer_leave(struct ivshmem_device *ivd);

@@ -53,6 +53,9 @@ static void ivshmem_show_region(struct seq_file *m, struct ivshmem_device *ivd)
 		   ivshmem_functions_exist(format),
 		   (s64)atomic64_read(&ivd->attaches),
 		   (s64)atomic64_read(&ivd->changes));
+	seq_printf(m, "choice: %d place %d prefer %d avoid %d\n",
+		   ivd->self.choice, (int)ivd->self.place,
+		   (int)ivd->self.prefer, (int)ivd->self.avoid);
 	seq_printf(m, "self: slot %d epoch %08x heartbeat %u rejoins %lld rest %u ms\n",
 		   (int)ivd->self.slot, ivd->self.epoch, ivd->self.heartbeat,
 		   (s64)atomic64_read(&ivd->self.rejoins), ivd->self.rest);

@@ -49,7 +49,9 @@ static void ivshmem_fill_region(struct ivshmem_device *ivd,
 	arg->state = IVSHMEM_REGION_ATTACHED;
 	arg->attributes = region->read_only ? IVSHMEM_REGION_READ_ONLY : 0;
 	arg->slot = READ_ONCE(ivd->self.slot);
-	arg->epoch = READ_ONCE(ivd->self.epoch);
+	/* The one of a claim is nobody's yet */
+	if (arg->slot != IVSHMEM_NO_SLOT)
+		arg->epoch = READ_ONCE(ivd->self.epoch);
 }
 
 int ivshmem_ioctl_region(struct ivshmem_file *file, void __user *uarg)

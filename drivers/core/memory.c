@@ -170,7 +170,7 @@ int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode)
 	mutex_lock(&ivd->region_lock);
 	down_write(&ivd->lock);
 	was_ordered = ivshmem_cache_is_ordered(ivd);
-	joined = ivd->self.slot != IVSHMEM_NO_SLOT;
+	joined = ivd->self.place != IVSHMEM_NO_SLOT;
 	if (ivd->dead)
 		ret = -ENODEV;
 	else if (atomic_read(&ivd->mappings) ||

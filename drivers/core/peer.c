@@ -25,20 +25,6 @@
 /* Longest own name: others may keep it in so many bytes with a 0 */
 #define IVSHMEM_NAME_MAX	(IVREGION_PEER_NAME - 1)
 
-static struct ivregion_peer_line __ivshmem *
-ivshmem_peer_line(struct ivshmem_device *ivd, u32 slot)
-{
-	return (struct ivregion_peer_line __ivshmem *)
-	       (ivd->mem + ivregion_peer_offset(slot));
-}
-
-static struct ivregion_server_line __ivshmem *
-ivshmem_server_line(struct ivshmem_device *ivd, u32 slot)
-{
-	return (struct ivregion_server_line __ivshmem *)
-	       (ivd->mem + ivregion_server_offset(slot));
-}
-
 static bool ivshmem_name_printable(char letter)
 {
 	return letter > 0x20 && letter < 0x7f;
@@ -92,14 +78,24 @@ int ivshmem_peer_set_name(struct ivshmem_device *ivd, const char *name,
 	return 0;
 }
 
-/* What others see of this kernel it knows itself */
-static void ivshmem_self_show(struct ivshmem_device *ivd,
-			      struct ivshmem_format *format)
+/**
+ * ivshmem_self_show() - what others see of this kernel it knows itself
+ * @ivd: the device
+ * @format: its format
+ *
+ * Context: Process context, with the region's lock, and the memory gotten.
+ */
+void ivshmem_self_show(struct ivshmem_device *ivd,
+		       struct ivshmem_format *format)
 {
 	struct ivshmem_self *self = &ivd->self;
-	struct ivpeer *peer = &format->peers[self->slot];
 	struct ivregion_server_line __ivshmem *server;
+	struct ivpeer *peer;
 
+	/* A claim is nobody yet */
+	if (self->slot == IVSHMEM_NO_SLOT)
+		return;
+	peer = &format->peers[self->slot];
 	server = ivshmem_server_line(ivd, self->slot);
 
 	spin_lock_bh(&format->peers_lock);
@@ -113,7 +109,13 @@ static void ivshmem_self_show(struct ivshmem_device *ivd,
 	spin_unlock_bh(&format->peers_lock);
 }
 
-static void ivshmem_self_publish(struct ivshmem_device *ivd)
+/**
+ * ivshmem_self_publish() - write who this kernel is into its place
+ * @ivd: the device
+ *
+ * Context: Process context, with the region's lock, and the memory gotten.
+ */
+void ivshmem_self_publish(struct ivshmem_device *ivd)
 {
 	struct ivshmem_self *self = &ivd->self;
 	u32 epoch = ivpeer_fresh_epoch(get_random_u32(), self->last_epoch);
@@ -123,7 +125,7 @@ static void ivshmem_self_publish(struct ivshmem_device *ivd)
 	self->last_epoch = epoch;
 	self->joined_at = jiffies;
 	ivshmem_self_name(ivd, self->name);
-	ivpeer_join(ivshmem_peer_line(ivd, self->slot), epoch, self->vectors,
+	ivpeer_join(ivshmem_peer_line(ivd, self->place), epoch, self->vectors,
 		    self->name);
 	WRITE_ONCE(self->epoch, epoch);
 }
@@ -139,6 +141,7 @@ static void ivshmem_self_publish(struct ivshmem_device *ivd)
 void ivshmem_peer_join(struct ivshmem_device *ivd,
 		       struct ivshmem_format *format, u32 slot)
 {
+	ivd->self.place = slot;
 	WRITE_ONCE(ivd->self.slot, slot);
 	ivd->self.rest = 0;
 	ivd->self.rest_until = jiffies;
@@ -155,9 +158,12 @@ void ivshmem_peer_join(struct ivshmem_device *ivd,
  */
 void ivshmem_peer_leave(struct ivshmem_device *ivd)
 {
-	/* While it rests its words are perhaps another one's */
-	if (ivd->self.slot != IVSHMEM_NO_SLOT && ivd->self.epoch)
-		ivpeer_leave(ivshmem_peer_line(ivd, ivd->self.slot));
+	struct ivshmem_self *self = &ivd->self;
+
+	/* Once they were changed the words are perhaps another one's */
+	if (self->place != IVSHMEM_NO_SLOT && self->epoch &&
+	    ivshmem_peer_epoch(ivd, self->place) == self->epoch)
+		ivpeer_leave(ivshmem_peer_line(ivd, self->place));
 	WRITE_ONCE(ivd->self.epoch, 0);
 }
 
@@ -166,6 +172,8 @@ void ivshmem_peer_forget(struct ivshmem_device *ivd)
 {
 	WRITE_ONCE(ivd->self.epoch, 0);
 	WRITE_ONCE(ivd->self.slot, IVSHMEM_NO_SLOT);
+	ivd->self.place = IVSHMEM_NO_SLOT;
+	WRITE_ONCE(ivd->self.choice, IVSHMEM_CHOICE_NONE);
 }
 
 /* ivshmem_peer_epoch() - what a peer's line says; the memory is gotten */
@@ -174,18 +182,22 @@ u32 ivshmem_peer_epoch(struct ivshmem_device *ivd, u32 slot)
 	return ivshmem_load32(&ivshmem_peer_line(ivd, slot)->epoch);
 }
 
-/*
- * Own words are what was published, and the server does not hold this one for
- * dead.  Otherwise somebody else has the slot, or a snapshot was restored.
+/**
+ * ivshmem_self_intact() - whether own words are what was published
+ * @ivd: the device, which has published them
+ *
+ * Context: Process context, with the region's lock, and the memory gotten.
+ * Return: whether they are, and the server does not hold this one for dead.
+ * Otherwise somebody else has the slot, or a snapshot was restored.
  */
-static bool ivshmem_self_intact(struct ivshmem_device *ivd)
+bool ivshmem_self_intact(struct ivshmem_device *ivd)
 {
 	const struct ivshmem_self *self = &ivd->self;
 	struct ivregion_peer_line __ivshmem *line;
 	struct ivregion_server_line __ivshmem *server;
 
-	line = ivshmem_peer_line(ivd, self->slot);
-	server = ivshmem_server_line(ivd, self->slot);
+	line = ivshmem_peer_line(ivd, self->place);
+	server = ivshmem_server_line(ivd, self->place);
 	return ivshmem_load32(&line->epoch) == self->epoch &&
 	       ivshmem_load32(&line->heartbeat) == self->heartbeat &&
 	       ivshmem_load32(&line->vectors) == self->vectors &&
@@ -194,11 +206,15 @@ static bool ivshmem_self_intact(struct ivshmem_device *ivd)
 		ivshmem_load32(&server->gone_epoch) != self->epoch);
 }
 
-/*
- * Not in the directory for a while, and no heart beats.  Functions go on with
- * the links that they have, until peers, who see the slot empty, end these.
+/**
+ * ivshmem_self_withdraw() - give up words that somebody else has changed
+ * @ivd: the device
+ *
+ * Nothing is written.  Rests for the longer the more often this happens.
+ *
+ * Context: Process context, with the region's lock.
  */
-static void ivshmem_self_rest(struct ivshmem_device *ivd)
+void ivshmem_self_withdraw(struct ivshmem_device *ivd)
 {
 	struct ivshmem_self *self = &ivd->self;
 
@@ -209,11 +225,19 @@ static void ivshmem_self_rest(struct ivshmem_device *ivd)
 	self->rest_until = jiffies + msecs_to_jiffies(self->rest);
 	self->rest = clamp(2 * self->rest, IVSHMEM_REST_MS, IVSHMEM_REST_MAX_MS);
 	atomic64_inc(&self->rejoins);
+}
 
+/*
+ * Not in the directory for a while, and no heart beats.  Functions go on with
+ * the links that they have, until peers, who see the slot empty, end these.
+ */
+static void ivshmem_self_rest(struct ivshmem_device *ivd)
+{
+	ivshmem_self_withdraw(ivd);
 	if (__ratelimit(&ivd->refusal_limit))
 		dev_warn(&ivd->dev,
 			 "somebody else writes what slot %u says of itself: does another peer have this slot? joining again\n",
-			 self->slot);
+			 ivd->self.slot);
 }
 
 /* The name can change while one is there: it is for people only */
@@ -226,7 +250,7 @@ static bool ivshmem_self_rename(struct ivshmem_device *ivd)
 		return false;
 
 	memcpy(ivd->self.name, name, sizeof(name));
-	ivshmem_copy_out(ivshmem_peer_line(ivd, ivd->self.slot)->name, name,
+	ivshmem_copy_out(ivshmem_peer_line(ivd, ivd->self.place)->name, name,
 			 sizeof(name));
 	return true;
 }
@@ -238,9 +262,13 @@ static bool ivshmem_self_beat(struct ivshmem_device *ivd,
 	struct ivshmem_self *self = &ivd->self;
 	bool changed = false;
 
-	if (self->slot == IVSHMEM_NO_SLOT)
+	if (self->place == IVSHMEM_NO_SLOT)
 		return false;
 
+	if (!ivshmem_choice_stands(ivd)) {
+		ivshmem_choice_lose(ivd);
+		return true;
+	}
 	if (self->epoch && !ivshmem_self_intact(ivd)) {
 		ivshmem_self_rest(ivd);
 		changed = true;
@@ -255,9 +283,11 @@ static bool ivshmem_self_beat(struct ivshmem_device *ivd,
 	}
 
 	self->heartbeat++;
-	ivshmem_store32(&ivshmem_peer_line(ivd, self->slot)->heartbeat,
+	ivshmem_store32(&ivshmem_peer_line(ivd, self->place)->heartbeat,
 			self->heartbeat);
-	changed |= ivshmem_self_rename(ivd);
+	/* Each word of a claim stays as it is */
+	if (self->slot != IVSHMEM_NO_SLOT)
+		changed |= ivshmem_self_rename(ivd);
 out:
 	ivshmem_self_show(ivd, format);
 	return changed;
@@ -311,11 +341,11 @@ bool ivshmem_peers_look(struct ivshmem_device *ivd,
 	changed = ivshmem_self_beat(ivd, format);
 	for (slot = 0; slot < format->region.slots; slot++) {
 		format->events[slot] = IVPEER_NOTHING;
-		if (slot != ivd->self.slot)
+		if (slot != ivd->self.place)
 			changed |= ivshmem_peer_look(ivd, format, slot, now);
 	}
 
-	return changed;
+	return ivshmem_choice_step(ivd, format, now) || changed;
 }
 
 /**

@@ -210,39 +210,11 @@ static void ivshmem_region_empty(struct ivshmem_device *ivd, bool settled)
 		ivshmem_region_publish(ivd, NULL, settled);
 }
 
-/* The slot that this kernel should have, or IVSHMEM_NO_SLOT */
-static u32 ivshmem_region_slot(struct ivshmem_device *ivd,
-			       const struct ivregion *region)
-{
-	u32 slot = ivd->self.wanted;
-
-	if (region->read_only)
-		return IVSHMEM_NO_SLOT;
-	if (ivd->has_doorbell && ivshmem_device_peer_id(ivd, &slot))
-		return IVSHMEM_NO_SLOT;
-	if (slot == IVSHMEM_NO_SLOT)
-		return slot;
-	if (!ivshmem_cache_is_ordered(ivd)) {
-		if (__ratelimit(&ivd->refusal_limit))
-			dev_warn(&ivd->dev,
-				 "memory is mapped write-combining, and so without order: no functions; set cache_mode to wb\n");
-		return IVSHMEM_NO_SLOT;
-	}
-	if (slot < region->slots)
-		return slot;
-
-	if (__ratelimit(&ivd->refusal_limit))
-		dev_warn(&ivd->dev,
-			 "region has %u slots, and so none for slot %u: no functions; format it with more, or give another slot\n",
-			 region->slots, slot);
-	return IVSHMEM_NO_SLOT;
-}
-
 /* Becomes a peer, and lets functions work; called with @region_lock */
 static void ivshmem_region_enter(struct ivshmem_device *ivd,
 				 struct ivshmem_format *format)
 {
-	u32 slot = ivshmem_region_slot(ivd, &format->region);
+	u32 slot = ivshmem_choice_slot(ivd, &format->region);
 
 	if (!ivshmem_memory_get(ivd))
 		return;
@@ -251,12 +223,15 @@ static void ivshmem_region_enter(struct ivshmem_device *ivd,
 		ivshmem_memory_put(ivd);
 		return;
 	}
+	if (slot == IVSHMEM_AUTO_SLOT)
+		ivshmem_choice_begin(ivd);
 	ivshmem_peers_look(ivd, format);
-	if (slot != IVSHMEM_NO_SLOT)
+	if (slot < IVREGION_SLOTS_MAX)
 		ivshmem_peer_join(ivd, format, slot);
 	ivshmem_memory_put(ivd);
 
-	if (slot != IVSHMEM_NO_SLOT)
+	/* One that is chosen has them once it is one's own */
+	if (slot < IVREGION_SLOTS_MAX)
 		ivshmem_functions_add(ivd, format);
 }
 
@@ -402,6 +377,7 @@ static bool ivshmem_region_is_own_slot(struct ivshmem_device *ivd)
 static bool ivshmem_region_watch(struct ivshmem_device *ivd,
 				 struct ivshmem_format *format)
 {
+	u32 before = ivd->self.slot;
 	bool changed = false, intact;
 
 	/* Nothing is written in the old slot; attached anew it has the right one */
@@ -415,6 +391,11 @@ static bool ivshmem_region_watch(struct ivshmem_device *ivd,
 		changed = ivshmem_peers_look(ivd, format);
 	ivshmem_memory_put(ivd);
 
+	/* Chosen, but another one's now: as if it had never been our own */
+	if (before != IVSHMEM_NO_SLOT && ivd->self.place == IVSHMEM_NO_SLOT)
+		return false;
+	if (before == IVSHMEM_NO_SLOT && ivd->self.slot != IVSHMEM_NO_SLOT)
+		ivshmem_functions_add(ivd, format);
 	if (changed) {
 		/* No lock is held that a client driver's could meet */
 		ivshmem_functions_tell(format);
@@ -549,7 +530,7 @@ ivshmem_region_others(struct ivshmem_device *ivd,
 
 	for (slot = 0; slot < format->region.slots; slot++) {
 		peer = &format->peers[slot];
-		if (slot == ivd->self.slot)
+		if (slot == ivd->self.place)
 			continue;
 		if (peer->state != IVPEER_ABSENT)
 			return IVSHMEM_THERE;
@@ -853,8 +834,7 @@ int ivshmem_region_init(struct ivshmem_device *ivd)
 	/* Nobody looks before ivshmem_region_start(), however often it is rung */
 	set_bit(0, &ivd->beat_soon);
 	ivd->looked_at = jiffies;
-	ivd->self.wanted = IVSHMEM_NO_SLOT;
-	ivd->self.slot = IVSHMEM_NO_SLOT;
+	ivshmem_choice_init(ivd);
 	ratelimit_state_init(&ivd->attach_limit, 60 * HZ, IVSHMEM_ATTACH_BURST);
 	ratelimit_state_init(&ivd->refusal_limit, 60 * HZ,
 			     IVSHMEM_REFUSAL_BURST);

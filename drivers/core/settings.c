@@ -3,6 +3,7 @@
  * What the administrator wants of a region: the own slot, and which sections programs
  * use.
  */
+#include <linux/jiffies.h>
 #include <linux/string.h>
 
 #include "core.h"
@@ -54,7 +55,8 @@ u32 ivshmem_programs(const struct ivshmem_device *ivd,
 /**
  * ivshmem_region_set_slot() - give a plain device its slot
  * @ivd: a device without doorbells
- * @slot: the slot, below IVREGION_SLOTS_MAX, or IVSHMEM_NO_SLOT
+ * @slot: the slot, below IVREGION_SLOTS_MAX, IVSHMEM_AUTO_SLOT, or
+ *	  IVSHMEM_NO_SLOT
  *
  * If the region is attached this kernel leaves, and joins in the new slot
  * under a new epoch.
@@ -65,6 +67,9 @@ void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot)
 {
 	mutex_lock(&ivd->region_lock);
 	WRITE_ONCE(ivd->self.wanted, slot);
+	ivd->self.avoid = IVSLOT_NONE;
+	ivd->self.rest = 0;
+	ivd->self.rest_until = jiffies;
 	ivshmem_region_reenter(ivd);
 	mutex_unlock(&ivd->region_lock);
 }

@@ -128,6 +128,7 @@ static int ivshmem_emit_region(struct ivshmem_device *ivd, char *buf)
 {
 	const struct ivshmem_format *format = ivshmem_format(ivd);
 	u32 slot = READ_ONCE(ivd->self.slot);
+	const char *choice;
 	char text[160];
 	int len;
 
@@ -142,8 +143,10 @@ static int ivshmem_emit_region(struct ivshmem_device *ivd, char *buf)
 	len = sysfs_emit(buf, "attached %u.%u instance 0x%08x slots %u slot ",
 			 format->major, format->region.minor,
 			 format->region.instance, format->region.slots);
+	choice = ivshmem_choice_text(ivd);
 	if (slot == IVSHMEM_NO_SLOT)
-		len += sysfs_emit_at(buf, len, "none");
+		len += sysfs_emit_at(buf, len, "none%s%s", choice ? " " : "",
+				     choice ?: "");
 	else
 		len += sysfs_emit_at(buf, len, "%u", slot);
 	if (format->region.read_only)
@@ -251,6 +254,8 @@ static ssize_t slot_show(struct device *dev, struct device_attribute *attr,
 
 	if (slot == IVSHMEM_NO_SLOT)
 		return sysfs_emit(buf, "none\n");
+	if (slot == IVSHMEM_AUTO_SLOT)
+		return sysfs_emit(buf, "auto\n");
 	return sysfs_emit(buf, "%u\n", slot);
 }
 
@@ -263,7 +268,9 @@ static ssize_t slot_store(struct device *dev, struct device_attribute *attr,
 	/* The server's word, not the administrator's */
 	if (to_ivd(dev)->has_doorbell)
 		return -EOPNOTSUPP;
-	if (!sysfs_streq(buf, "none")) {
+	if (sysfs_streq(buf, "auto")) {
+		slot = IVSHMEM_AUTO_SLOT;
+	} else if (!sysfs_streq(buf, "none")) {
 		ret = kstrtou32(buf, 0, &slot);
 		if (ret)
 			return ret;

@@ -477,8 +477,9 @@ LIBIVSHMEM_API int ivshmem_wait_change(struct ivshmem *ivs, uint64_t *changes,
  *
  * Return: 0; -EALREADY (has joined), -ENODATA (unformatted), -EPROTO (the
  * region was refused), -EROFS (its features allow only to read), -ENXIO (the
- * own peer id is beyond the slots of the region), -EBADF (opened with
- * IVSHMEM_RDONLY), -EAGAIN (no thread can be had).
+ * own peer id is beyond the slots of the region; or in a guest, on a device
+ * without doorbells, the driver has no slot, or still chooses one), -EBADF
+ * (opened with IVSHMEM_RDONLY), -EAGAIN (no thread can be had).
  */
 LIBIVSHMEM_API int ivshmem_join(struct ivshmem *ivs, const char *name);
 

@@ -167,18 +167,22 @@ def test_joining_in_a_guest_asks_for_a_slot_only(formatted: Guest):
     assert formatted.json(f'peers {NODE}')['peers'][0]['own']
 
 
-def test_a_plain_device_has_no_slot_unless_given(guest: Guest):
+def test_a_plain_device_chooses_a_slot_unless_told_otherwise(guest: Guest):
     guest.run(f'format {PLAIN} raw=p --peers 2')
+    guest.vm.run('echo none > /sys/class/ivshmem/ivshmem1/slot')
     assert guest.region(PLAIN)['slot'] is None
-    assert '/slot' in guest.finding('slot', PLAIN)['remedy']
+    assert 'echo auto' in guest.finding('slot', PLAIN)['remedy']
     assert guest.finding('slot', PLAIN)['verdict'] == 'warn'
     guest.run(f'peers {PLAIN} --join', 1)
-    guest.vm.run('echo 1 > /sys/class/ivshmem/ivshmem1/slot')
-    assert guest.region(PLAIN)['slot'] == 1
+    guest.vm.run('echo auto > /sys/class/ivshmem/ivshmem1/slot')
+    guest.vm.wait_for(f'{TOOL} info {PLAIN} | grep "own slot [01]$"')
+    assert guest.region(PLAIN)['joined']
     assert guest.finding('slot', PLAIN)['verdict'] == 'ok'
     guest.run(f'peers {PLAIN} --join')
     assert 'ivshmemd' in guest.finding('directory', PLAIN)['remedy']
-    guest.vm.run('echo none > /sys/class/ivshmem/ivshmem1/slot')
+    guest.vm.run('echo 1 > /sys/class/ivshmem/ivshmem1/slot')
+    assert guest.region(PLAIN)['slot'] == 1
+    guest.vm.run('echo auto > /sys/class/ivshmem/ivshmem1/slot')
 
 
 def test_only_root_formats_again(formatted: Guest):

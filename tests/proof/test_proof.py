@@ -12,12 +12,13 @@ PROOFS = ['prove_want_data', 'prove_publish', 'prove_release', 'prove_bind',
           'prove_control', 'prove_place', 'prove_look', 'prove_join_leave',
           'prove_link_end', 'prove_link_check', 'prove_parse_hello']
 SEARCHES = ['one crash, both come up', 'two crashes, both come up',
-            'three peers, one crash']
+            'three peers, one crash', 'three choose slots']
 # One for each header, and of each kind.
 VALUES = ['prod-jumps', 'session-before-index', 'placed-outside', 'name-unprintable',
           'peer-unseen', 'hello-any-queues']
 ORDERS = ['withdraw-without-barrier', 'announce-relaxed', 'ack-relaxed', 'epoch-relaxed']
-PATHS = ['session-before-index', 'no-check-before-batch', 'ack-of-another']
+PATHS = ['session-before-index', 'no-check-before-batch', 'ack-of-another',
+         'slots-no-second-look']
 
 
 def named(found: list, names: list[str]) -> list:

@@ -13,6 +13,7 @@ from proof.mutants import Mutant
 FOLDER = ROOT / 'tests/region'
 _wire = partial(Mutant, header='wire.h')
 _peer = partial(Mutant, header='peer.h')
+_slot = partial(Mutant, header='slot.h')
 _link = partial(Mutant, header='link.h')
 _net = partial(Mutant, header='net.h')
 
@@ -50,6 +51,19 @@ MISTAKES = {
         _peer('name-endless', 'peer->name[i] = 0;', ''),
         _peer('return-unseen', 'return before == IVPEER_ABSENT ? IVPEER_JOINED : '
               'IVPEER_RETURNED;', 'return IVPEER_JOINED;')],
+    'slot': [
+        _slot('clock-alone', 'seen->looks >= IVSLOT_LOOKS &&\n\t\t ', ''),
+        _slot('looks-alone', ' &&\n\t\t now - seen->changed_at > IVPEER_SILENT_MS)', ')'),
+        _slot('any-look-counts', '&&\n\t\t   now - seen->looked_at >= IVPEER_BEAT_MS / 2',
+              ''),
+        _slot('served-is-free', '\tif (served)\n\t\treturn;\n', '\t(void)served;\n'),
+        _slot('same-again', 'prefer != avoid &&', ''),
+        _slot('lost-again', 'if (slot != avoid)\n\t\t\tcount', 'if (1)\n\t\t\tcount'),
+        _slot('heartbeat-unseen', ' &&\n\t       ivshmem_load32(&line->heartbeat) == '
+              'seen->heartbeat', ''),
+        _slot('settled-at-once', 'now - claim->since >= claim->wait', '1'),
+        _slot('away-unseen', 'claim->since = now;\n\tclaim->looked_at',
+              '(void)0;\n\tclaim->looked_at')],
     'hello': [
         _net('any-length', 'if (length < sizeof(*hello))', 'if (!length)'),
         _net('any-frame', 'limits->max_frame >= IVNET_MAX_FRAME_MIN', '1'),

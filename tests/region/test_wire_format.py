@@ -11,7 +11,7 @@ from lab.paths import ROOT
 
 DOCUMENT = (ROOT / 'Documentation/wire-format.rst').read_text()
 HEADERS = {name: (ROOT / f'include/ivshmem/{name}.h').read_text()
-           for name in ('ring', 'wire', 'peer', 'link', 'net', 'blk')}
+           for name in ('ring', 'wire', 'peer', 'slot', 'link', 'net', 'blk')}
 ALL_HEADERS = '\n'.join(HEADERS.values())
 # Structures that lie in the region, and the parts that have their tables.
 TABLES = {'ivregion_superblock': 'The superblock',

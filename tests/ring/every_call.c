@@ -79,6 +79,27 @@ int every_call_of_peer(__u8 __ivshmem *memory, struct ivpeer *peer, __u32 slot)
 	return (int)event;
 }
 
+/* Claims a slot, and settles there */
+int every_call_of_slot(__u8 __ivshmem *memory, struct ivslot_seen *seen,
+		       const struct ivpeer *peer)
+{
+	struct ivregion_peer_line __ivshmem *line;
+	struct ivregion_server_line __ivshmem *server;
+	struct ivslot_claim claim;
+
+	line = (struct ivregion_peer_line __ivshmem *)
+	       (memory + ivregion_peer_offset(0));
+	server = (struct ivregion_server_line __ivshmem *)
+		 (memory + ivregion_server_offset(0));
+	ivslot_forget(seen);
+	ivslot_see(seen, peer, ivslot_is_served(server), 0);
+	if (ivslot_choose(seen, 1, IVSLOT_NONE, IVSLOT_NONE, 0) == IVSLOT_NONE ||
+	    !ivslot_unchanged(seen, line))
+		return -EAGAIN;
+	ivslot_claimed(&claim, 0, 0);
+	return ivslot_settled(&claim, IVSLOT_CLAIM_MS);
+}
+
 /* Begins a link with the next slot, and ends it */
 int every_call_of_link(__u8 __ivshmem *memory, const struct ivregion *region,
 		       struct ivlink *link, struct ivlink_queue *queues)

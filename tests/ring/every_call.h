@@ -7,6 +7,7 @@
 
 #include <ivshmem/link.h>
 #include <ivshmem/net.h>
+#include <ivshmem/slot.h>
 
 int every_call(struct ivring_producer *p, struct ivring_consumer *c,
 	       void __ivshmem *memory, struct ivring_tx __ivshmem *tx,
@@ -17,6 +18,9 @@ int every_call_of_wire(__u8 __ivshmem *memory,
 int every_call_of_peer(__u8 __ivshmem *memory,
 		       struct ivpeer *peer,
 		       __u32 slot);
+int every_call_of_slot(__u8 __ivshmem *memory,
+		       struct ivslot_seen *seen,
+		       const struct ivpeer *peer);
 int every_call_of_link(__u8 __ivshmem *memory,
 		       const struct ivregion *region, struct ivlink *link,
 		       struct ivlink_queue *queues);

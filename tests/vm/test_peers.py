@@ -8,8 +8,8 @@ import time
 import pytest
 
 from lab import ivshmem_doorbell, ivshmem_plain
-from tests.region_image import (CONNECTED, NET, PAGE, RAW, Image, Member, Memory, Section,
-                                ServerLine, VACANT)
+from tests.region_image import (CONNECTED, NET, PAGE, RAW, Heart, Image, Member, Memory,
+                                Section, ServerLine, VACANT, wait_until)
 
 from .guest import CLASS, attribute, set_attribute
 from .peer import Peer
@@ -48,40 +48,11 @@ def vm(module_vms, region):
     return vm
 
 
-class Heart:
-    """Beats for a member while a block runs; a context manager."""
-
-    def __init__(self, member):
-        self.member = member
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        while not self._end.wait(0.2):
-            self.member.beat()
-
-    def __enter__(self):
-        self._thread.start()
-        return self.member
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
-
-
 def own_line(region, slot=OWN):
     """Epoch, heartbeat, vectors and name that the guest publishes."""
     line = (2 + slot) * PAGE
     name = region.map[line + 24:line + 64].rstrip(b"\0").decode()
     return region.word(line), region.word(line + 4), region.word(line + 8), name
-
-
-def wait_until(condition, seconds=60):
-    """Wait for something that the host can see."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def test_own_place(vm, region):

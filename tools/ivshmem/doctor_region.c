@@ -54,6 +54,41 @@ static bool examine_format(struct findings *findings, struct attachment *at,
 	return true;
 }
 
+/* A device without doorbells: its driver chooses, unless it is told not to. */
+static void examine_choice(struct findings *findings, struct attachment *at,
+			   const struct ivshmem_region *region)
+{
+	if (is_driven(at->address)) {
+		found(findings, VERDICT_WARN, "slot", at->address,
+		      "name one that no other machine has, 0 to the number of "
+		      "slots less 1, behind the address: ,slot=N",
+		      "a device without doorbells has no slot of its own");
+		return;
+	}
+	switch (why_no_slot(at->address)) {
+	case NO_SLOT_YET:
+		found(findings, VERDICT_WARN, "slot", at->address,
+		      "look again in some seconds", "none yet: the driver is "
+		      "choosing one");
+		break;
+	case NO_SLOT_FREE:
+		found(findings, VERDICT_WARN, "slot", at->address,
+		      "end a machine that takes part, or format it with more: "
+		      "ivshmem format --peers N", "all %" PRIu32 " are taken: "
+		      "the driver takes the first that gets free",
+		      region->slots);
+		break;
+	case NO_SLOT_GIVEN:
+		found(findings, VERDICT_WARN, "slot", at->address,
+		      "let the driver choose one: echo auto > "
+		      "/sys/class/ivshmem/ivshmemN/slot",
+		      "a device without doorbells has the slot that is written "
+		      "there, and the region does not have that one, or it is "
+		      "none");
+		break;
+	}
+}
+
 static void examine_slot(struct findings *findings, struct attachment *at,
 			 const struct ivshmem_region *region)
 {
@@ -66,14 +101,7 @@ static void examine_slot(struct findings *findings, struct attachment *at,
 		return;
 	}
 	if (!at->info.doorbell) {
-		found(findings, VERDICT_WARN, "slot", at->address,
-		      is_driven(at->address) ?
-		      "name one that no other machine has, 0 to the number of "
-		      "slots less 1, behind the address: ,slot=N" :
-		      "give this machine one that no other has, "
-		      "0 to the number of slots less 1: echo N > "
-		      "/sys/class/ivshmem/ivshmemN/slot",
-		      "a device without doorbells has no slot of its own");
+		examine_choice(findings, at, region);
 		return;
 	}
 	snprintf(remedy, sizeof(remedy), "format it with more slots: ivshmem "

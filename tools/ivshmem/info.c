@@ -30,7 +30,13 @@ static void print_peers(struct attachment *at)
 	printf("%s\n", *separator ? "" : "none");
 }
 
-static void print_region(const struct layout *layout)
+static const char *const no_slot[] = {
+	[NO_SLOT_GIVEN] = "",
+	[NO_SLOT_YET] = " yet: it is being chosen",
+	[NO_SLOT_FREE] = ": all are taken; the first that gets free is chosen",
+};
+
+static void print_region(const char *address, const struct layout *layout)
 {
 	const struct ivshmem_region *region = &layout->region;
 	char text[160];
@@ -49,7 +55,7 @@ static void print_region(const struct layout *layout)
 	printf("uuid     %s\n", format_uuid(region->uuid, text));
 	printf("slots    %" PRIu32 "\n", region->slots);
 	if (region->slot == LIBIVSHMEM_NO_SLOT)
-		printf("own slot none\n");
+		printf("own slot none%s\n", no_slot[why_no_slot(address)]);
 	else
 		printf("own slot %" PRId32 "%s\n", region->slot,
 		       region->epoch ? "" : " (not joined)");
@@ -98,7 +104,7 @@ static void print_text(struct attachment *at)
 			print_peers(at);
 	}
 	if (read_region(at, &layout))
-		print_region(&layout);
+		print_region(at->address, &layout);
 }
 
 static struct json_object *list_peers(struct attachment *at)

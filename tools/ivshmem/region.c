@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <ivshmem/wire.h>
 
@@ -201,6 +203,30 @@ const char *refusal_remedy(const struct ivshmem_region *region)
 	       "format --force";
 }
 
+enum no_slot why_no_slot(const char *address)
+{
+	char path[64], line[256] = "";
+	struct stat node;
+	FILE *stream;
+	size_t end;
+
+	if (stat(address, &node) || !S_ISCHR(node.st_mode))
+		return NO_SLOT_GIVEN;
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/region",
+		 major(node.st_rdev), minor(node.st_rdev));
+	stream = fopen(path, "re");
+	if (!stream)
+		return NO_SLOT_GIVEN;
+	if (!fgets(line, sizeof(line), stream))
+		line[0] = 0;
+	fclose(stream);
+	end = strcspn(line, "\n");
+	line[end] = 0;
+	if (strstr(line, " slot none choosing"))
+		return NO_SLOT_YET;
+	return strstr(line, " slot none full") ? NO_SLOT_FREE : NO_SLOT_GIVEN;
+}
+
 const char *region_error(int error)
 {
 	switch (error) {
@@ -216,8 +242,8 @@ const char *region_error(int error)
 		return "features of its format allow only to read it; use the "
 		       "version of ivshmem that formatted it";
 	case -ENXIO:
-		return "the region has no slot for the own peer id; format it "
-		       "with more: ivshmem format --peers N";
+		return "the region has no slot for this machine; `ivshmem "
+		       "doctor` tells why";
 	case -ENODEV:
 		return "the device is gone";
 	default:

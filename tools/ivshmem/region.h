@@ -54,6 +54,15 @@ const char *refusal(const struct ivshmem_region *region, char text[160]);
 /** refusal_remedy() - what to do about it */
 const char *refusal_remedy(const struct ivshmem_region *region);
 
+enum no_slot {
+	NO_SLOT_GIVEN,		/* or the driver does not say */
+	NO_SLOT_YET,		/* it is being chosen */
+	NO_SLOT_FREE,		/* all are taken */
+};
+
+/** why_no_slot() - why a plain device with our driver, at @address, has none */
+enum no_slot why_no_slot(const char *address);
+
 /** region_error() - what an error of a call about the region means */
 const char *region_error(int error);
 

@@ -42,7 +42,7 @@ static const char *join_error(int error)
 		return "the format of the memory allows only to read";
 	case -ENXIO:
 		return "there is no slot for this machine in the region; "
-		       "`ivshmem info` shows how many there are";
+		       "`ivshmem doctor` tells why";
 	case -EOPNOTSUPP:
 		return "the driver is too old for formatted memory";
 	default:
