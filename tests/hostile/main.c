@@ -32,7 +32,8 @@ static const char usage[] =
 	"server: then peers are also rung, so that they look at once.\n"
 	"\n"
 	"  --seed=N           of the random numbers (1)\n"
-	"  --words=N          how many are written at least (1000000)\n"
+	"  --words=N          how many are written at least (1000000); a storm of\n"
+	"                     doorbells only counts the seconds\n"
 	"  --seconds=N        at least so long, at an even pace (0: as fast as it goes)\n"
 	"  --only-own-slot=N  write only what the peer in slot N may write; own: in the\n"
 	"                     slot that the server has given\n"
@@ -290,7 +291,9 @@ static void run(struct hostile *h, const struct options *options)
 	uint64_t start = now_ns(), now = start, kicked = 0, due;
 	uint64_t length = (uint64_t)(options->seconds * 1e9);
 
-	while (h->written < h->limit || now - start < length) {
+	/* A storm has few words, and as many doorbells as fit into its time */
+	while ((h->written < h->limit && !(length && options->attack->storm)) ||
+	       now - start < length) {
 		/* Without a time it ends with the very word */
 		burst(h, options->attack, !length);
 		now = now_ns();
