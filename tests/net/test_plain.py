@@ -34,6 +34,7 @@ def pair(module_vms, tmp_path_factory):
     return cards
 
 
+@pytest.mark.attack("A38")
 def test_everything_arrives(pair):
     """Pings without a loss, and a file with its checksum, both ways."""
     for card, other in (pair, pair[::-1]):
