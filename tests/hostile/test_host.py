@@ -21,6 +21,7 @@ from tests.vm.peer import Peer
 
 from .attacker import Attack, listed
 
+pytestmark = pytest.mark.usefixtures("userspace")
 BOUND = 60
 LAYOUT = "blk=disk0:24M:queues=2,,raw=lab:16M,,net=lan:16M"
 SECONDS = 0.4

@@ -14,6 +14,7 @@ from tests.vm.peer import Peer
 
 from .attacker import WORDS, attack, listed, printed
 
+pytestmark = pytest.mark.usefixtures("userspace")
 SIZE = 16 << 20
 SLOTS = 4
 RAW, NET, BLK = 1, 2, 3
