@@ -64,15 +64,17 @@ static void add_directory(struct hostile *h)
 	}
 }
 
-static void add_pair(struct hostile *h, struct word word, uint64_t offset,
+static void add_pair(struct hostile *h, const struct word *like, uint64_t offset,
 		     uint32_t first, uint32_t second)
 {
-	word.offset = offset;
-	word.kind = first;
-	add(h, &word);
-	word.offset += 4;
-	word.kind = second;
-	add(h, &word);
+	struct word pair = *like;
+
+	pair.offset = offset;
+	pair.kind = first;
+	add(h, &pair);
+	pair.offset += 4;
+	pair.kind = second;
+	add(h, &pair);
 }
 
 /* The line of a link, and the lines of the rings that its owner writes */
@@ -81,12 +83,12 @@ static void add_link(struct hostile *h, uint32_t section, uint32_t slot, uint32_
 	const struct ivregion_section *s = &h->region.sections[section];
 	struct word word = { .owner = slot, .peer = peer, .section = section };
 
-	add_pair(h, word, ivregion_link_offset(&h->region, s, slot, peer), LINK_EPOCH,
+	add_pair(h, &word, ivregion_link_offset(&h->region, s, slot, peer), LINK_EPOCH,
 		 LINK_ACK);
 	for (; word.queue < s->queues; word.queue++) {
-		add_pair(h, word, ivregion_tx_offset(&h->region, s, slot, peer, word.queue),
+		add_pair(h, &word, ivregion_tx_offset(&h->region, s, slot, peer, word.queue),
 			 PROD, SPACE_EVENT);
-		add_pair(h, word, ivregion_rx_offset(&h->region, s, peer, slot, word.queue),
+		add_pair(h, &word, ivregion_rx_offset(&h->region, s, peer, slot, word.queue),
 			 CONS, DATA_EVENT);
 	}
 }
