@@ -27,6 +27,13 @@ test: ## run all tests; ends with "N passed, N failed"
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
 
+.PHONY: test-hostile
+test-hostile: ## attack guests and programs; with HOURS=8, at random for so long
+	@scripts/setup
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@HOURS="$(or $(HOURS),0)" scripts/test tests/hostile
+
 .PHONY: bench
 bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
 	@scripts/setup build lab

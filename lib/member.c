@@ -11,23 +11,98 @@
 
 #include "handle.h"
 
+/* Who finds its words changed again rests, twice as long each time */
+#define REST_MS		500
+#define REST_MAX_MS	30000
+/* Who was left alone for so long has no rest to fear */
+#define GOOD_MS		60000
+
+static uint32_t random_word(void)
+{
+	uint32_t word = 0;
+
+	/* It fails before the kernel has entropy only; 0 is not taken. */
+	if (getrandom(&word, sizeof(word), 0) != sizeof(word))
+		word = ivshmem_clock() ^ (uint32_t)getpid() << 16;
+	return word;
+}
+
+/* Says that we are there, under an epoch that is neither our last nor @before. */
+static void publish(struct host_region *host, uint32_t before)
+{
+	uint32_t epoch;
+
+	do {
+		epoch = ivpeer_fresh_epoch(random_word(), before);
+	} while (epoch == host->epoch);
+	host->epoch = epoch;
+	host->heartbeat = 0;
+	host->joined_at = ivshmem_clock();
+	host->resting = false;
+	ivpeer_join(ivshmem_host_line(host, host->own_id), epoch, host->vectors,
+		    host->name);
+}
+
+/*
+ * Our words are what was published, and the server does not hold us for dead;
+ * otherwise somebody else writes there.
+ */
+static bool is_intact(struct host_region *host)
+{
+	const struct ivregion_peer_line *line =
+		ivshmem_host_line(host, host->own_id);
+	const struct ivregion_server_line *server =
+		(const struct ivregion_server_line *)
+		(host->memory + ivregion_server_offset(host->own_id));
+
+	return ivshmem_load32(&line->epoch) == host->epoch &&
+	       ivshmem_load32(&line->heartbeat) == host->heartbeat &&
+	       ivshmem_load32(&line->vectors) == host->vectors &&
+	       !ivshmem_load32(&line->features) &&
+	       (ivshmem_load32(&server->status) == IVREGION_UNTRACKED ||
+		ivshmem_load32(&server->gone_epoch) != host->epoch);
+}
+
+/* Whoever it is would write again at once: it gets ever more time to leave. */
+static void rest(struct host_region *host)
+{
+	if (ivshmem_clock() - host->joined_at > GOOD_MS)
+		host->rest = 0;
+	host->resting = true;
+	host->rest_until = ivshmem_deadline(host->rest);
+	host->rest = host->rest ? 2 * host->rest : REST_MS;
+	if (host->rest > REST_MAX_MS)
+		host->rest = REST_MAX_MS;
+}
+
+static void show(struct host_region *host)
+{
+	struct ivregion_peer_line *line =
+		ivshmem_host_line(host, host->own_id);
+
+	if (!host->resting && !is_intact(host))
+		rest(host);
+	if (!host->resting)
+		ivshmem_store32(&line->heartbeat, ++host->heartbeat);
+	else if (!ivshmem_time_left(host->rest_until))
+		publish(host, ivshmem_load32(&line->epoch));
+}
+
 static void *beat(void *argument)
 {
 	struct ivshmem *ivs = argument;
 	struct host_region *host = ivshmem_handle_region(ivs);
 	int64_t next = ivshmem_deadline(0);
-	struct ivregion_peer_line *line;
 	int left;
 
 	pthread_mutex_lock(&host->lock);
-	line = ivshmem_host_line(host, host->own_id);
 	while (!host->stop) {
 		ivshmem_host_look(host);
 		if (!host->joined)
 			break;
 		left = ivshmem_time_left(next);
 		if (!left) {
-			ivshmem_store32(&line->heartbeat, ++host->heartbeat);
+			show(host);
 			left = IVPEER_BEAT_MS;
 			next = ivshmem_deadline(left);
 		}
@@ -85,16 +160,6 @@ static void end_thread(struct host_region *host)
 	host->thread_fd = -1;
 }
 
-static uint32_t random_word(void)
-{
-	uint32_t word = 0;
-
-	/* It fails before the kernel has entropy only; 0 is not taken. */
-	if (getrandom(&word, sizeof(word), 0) != sizeof(word))
-		word = ivshmem_clock() ^ (uint32_t)getpid() << 16;
-	return word;
-}
-
 static void make_name(char line[IVREGION_PEER_NAME], const char *name)
 {
 	char host[256] = "";
@@ -128,21 +193,13 @@ static int may_join(const struct ivshmem *ivs, const struct host_region *host)
 static void write_line(struct host_region *host, uint32_t vectors,
 		       const char *name)
 {
-	struct ivregion_peer_line *line = ivshmem_host_line(host, host->own_id);
-	uint32_t before = ivshmem_load32(&line->epoch);
-	char text[IVREGION_PEER_NAME];
-	uint32_t epoch;
-
-	make_name(text, name);
-	/* Neither of whoever had the slot before, nor our own last one. */
-	do {
-		epoch = ivpeer_fresh_epoch(random_word(), before);
-	} while (epoch == host->epoch);
-	host->epoch = epoch;
-	host->heartbeat = 0;
+	make_name(host->name, name);
+	host->vectors = vectors;
+	host->rest = 0;
 	host->joined = true;
 	host->lost = false;
-	ivpeer_join(line, epoch, vectors, text);
+	publish(host, ivshmem_load32(&ivshmem_host_line(host,
+							host->own_id)->epoch));
 }
 
 static int join(struct ivshmem *ivs, struct host_region *host,
@@ -217,7 +274,9 @@ int ivshmem_host_leave(struct ivshmem *ivs)
 	end_thread(host);
 	ivshmem_host_refresh(host);
 	if (host->joined) {
-		ivpeer_leave(ivshmem_host_line(host, host->own_id));
+		/* While it rests the words are perhaps another one's. */
+		if (!host->resting)
+			ivpeer_leave(ivshmem_host_line(host, host->own_id));
 		host->joined = false;
 		left = true;
 		ivshmem_host_look(host);

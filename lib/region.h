@@ -37,6 +37,12 @@
  * @lost:       it was one until the region was formatted anew
  * @epoch:      own, while @joined
  * @heartbeat:  own
+ * @vectors:    own
+ * @name:       own, as in the directory
+ * @joined_at:  when @epoch was published
+ * @resting:    others write the own line: it is left alone until @rest_until
+ * @rest:       how long it will rest next time
+ * @rest_until: a deadline
  * @threaded:   @thread is to be joined
  * @stop:       tells @thread to end
  * @thread:     beats
@@ -61,6 +67,12 @@ struct host_region {
 	bool lost;
 	uint32_t epoch;
 	uint32_t heartbeat;
+	uint32_t vectors;
+	char name[IVREGION_PEER_NAME];
+	uint32_t joined_at;
+	bool resting;
+	int rest;
+	int64_t rest_until;
 	bool threaded;
 	bool stop;
 	pthread_t thread;

@@ -472,6 +472,10 @@ LIBIVSHMEM_API int ivshmem_wait_change(struct ivshmem *ivs, uint64_t *changes,
  * formatted anew, being a peer ends by itself: ivshmem_wait_change() tells,
  * &struct ivshmem_region.epoch is 0, and one can join again.
  *
+ * If somebody else writes to that line, the caller joins again by itself, under
+ * another epoch: at once the first time, then ever later, after 30 seconds at
+ * most.
+ *
  * After fork(2) the parent stays the peer.  The child has no such thread and
  * must not use the handle, but may close it.
  *

@@ -61,6 +61,7 @@ def test_all_that_is_read_is_what_was_written(export, server: Server, empty: Pat
     assert sum(front['answers'].values()) == front['answers']['ok'] == done
 
 
+@pytest.mark.attack("A34")
 def test_back_ends_that_are_killed(export, server: Server, empty: Path):
     """A front end goes on with the next one, and nothing is lost or answered twice."""
     random.seed(4)
@@ -107,6 +108,7 @@ def test_a_front_end_that_is_killed(back: BackEnd, attach, image: Path):
     assert front.read(7, 512).startswith(b'sector 7 ')
 
 
+@pytest.mark.attack("A34")
 def test_a_session_that_is_reset(front: FrontEnd, back: BackEnd):
     """What was in flight before is not answered after."""
     for n in range(20):
@@ -149,6 +151,7 @@ def test_signals_end_it(export, attach, image: Path, number: int):
     assert all(f['in_flight'] == 0 for f in last['front_ends'])
 
 
+@pytest.mark.attack("A34")
 def test_a_file_is_exported_once(back: BackEnd, serve: Callable[..., Server], image: Path):
     """The second one waits, says who has it, and gives up."""
     other = serve(size='16M', layout='blk')

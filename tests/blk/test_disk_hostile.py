@@ -72,6 +72,7 @@ LIES: dict[str, Callable[[Request], None]] = {
 }
 
 
+@pytest.mark.attack("A28", "A29")
 @pytest.mark.parametrize("lie", LIES)
 def test_lies(disk: Disk, lie: str) -> None:
     """A record that cannot be ends the session; what was asked for is done in the next."""
@@ -93,6 +94,7 @@ def test_lies(disk: Disk, lie: str) -> None:
     good(disk)
 
 
+@pytest.mark.attack("A28")
 def test_answers_twice(disk: Disk) -> None:
     """A second answer to one request is none, even if its tag is used again."""
     with serving(disk) as back:
@@ -124,6 +126,7 @@ def test_says_what_is_wrong(disk: Disk) -> None:
         disk.run("dd if=/dev/zero of=/dev/ivblk0 bs=4k count=1 oflag=direct status=none")
 
 
+@pytest.mark.attack("A30")
 def test_changes_data(disk: Disk) -> None:
     """What is rewritten behind an answer is not seen twice: a read is one copy."""
     with serving(disk) as back:
@@ -142,6 +145,7 @@ def test_changes_data(disk: Disk) -> None:
     good(disk)
 
 
+@pytest.mark.attack("A17")
 def test_floods(disk: Disk) -> None:
     """Records without end and doorbells without end stop nobody else."""
     with serving(disk) as back:
@@ -161,6 +165,7 @@ def test_floods(disk: Disk) -> None:
         assert link.sessions == 1
 
 
+@pytest.mark.attack("A31")
 def test_never_answers(disk: Disk) -> None:
     """Who does not answer is given up, though the link is up."""
     with serving(disk) as back:

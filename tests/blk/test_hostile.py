@@ -30,6 +30,7 @@ def works(front: FrontEnd) -> None:
     assert front.read(sector, 512).startswith(f'sector {sector} '.encode())
 
 
+@pytest.mark.attack("A32")
 @pytest.mark.parametrize('request_, status', [
     (dict(operation=READ, sector=SECTORS, length=512), INVALID),
     (dict(operation=READ, sector=SECTORS - 1, length=1024), INVALID),
@@ -170,6 +171,7 @@ def put_all(front: FrontEnd, **more: Any) -> int:
     return n
 
 
+@pytest.mark.attack("A15", "A33")
 def test_answers_that_nobody_takes(front: FrontEnd, honest: FrontEnd, back: BackEnd):
     """They fill the ring to the front end; no more of its requests are taken."""
     front.do('freeze')
@@ -188,6 +190,7 @@ def test_answers_that_nobody_takes(front: FrontEnd, honest: FrontEnd, back: Back
     works(front)
 
 
+@pytest.mark.attack("A33")
 def test_a_flood_does_not_keep_others_from_being_served(front: FrontEnd, honest: FrontEnd,
                                                         back: BackEnd):
     """What one front end may have in flight is limited."""
@@ -203,6 +206,7 @@ def test_a_flood_does_not_keep_others_from_being_served(front: FrontEnd, honest:
     works(front)
 
 
+@pytest.mark.attack("A32")
 def test_random_requests(front: FrontEnd, honest: FrontEnd, back: BackEnd, image: Path):
     """Thousands of them, of which most cannot be: each is answered once."""
     random.seed(5)
@@ -241,6 +245,7 @@ def test_rings_that_are_overwritten(front: FrontEnd, honest: FrontEnd, back: Bac
     assert honest.sessions() == 1
 
 
+@pytest.mark.attack("A36")
 def test_doorbells_without_end(front: FrontEnd, honest: FrontEnd, back: BackEnd):
     """Most of them are not listened to."""
     before = back.report()['sleeps']

@@ -138,6 +138,7 @@ def image(tmp_path):
     return path
 
 
+@pytest.mark.attack("A34")
 def test_nothing_acknowledged_is_lost(servers, vms, image):
     """Fifty times: the back end, the guest, or both are killed while it writes."""
     seed = random.randrange(1 << 32)

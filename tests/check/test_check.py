@@ -145,6 +145,8 @@ WRONG = {
                  r"Documentation/text\.rst:12: error: implicit declaration"),
     "uapi": ("Documentation/uapi.rst", f".. {GPL}\n\nEINVAL and EFAULT\n",
              r"include/uapi/linux/ivshmem\.h: EFAULT: Documentation/uapi\.rst has it"),
+    "attacks": ("Documentation/assurance/attacks.rst", f".. {GPL}\n\n**A01** It is hit.\n",
+                r"Documentation/assurance/attacks\.rst: A01 has no test"),
     "headers": ("lib/include/frobnicate.h", f"/* {GPL} */\nuint32_t frob(void);\n",
                 r"lib/include/frobnicate\.h:2: c: error: unknown type name .uint32_t"),
     "clang-tidy": ("tools/frob.c", program("\tint *p = NULL;\n\n\treturn *p;\n", "stddef.h"),

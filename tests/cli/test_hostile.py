@@ -57,6 +57,7 @@ def test_a_server_that_says_nothing(hostile):
                                                status=1)
 
 
+@pytest.mark.attack('A46')
 def test_memory_that_vanishes_while_in_use(hostile, start):
     """The server takes the pages away that are mapped."""
     steps = handshake(1 << 20)

@@ -325,6 +325,7 @@ def test_one_that_stands_still(formatted: str, start):
     assert (back['event'], back['epoch']) == ('resumed', epoch)
 
 
+@pytest.mark.attack('A08', 'A46')
 def test_nonsense_in_the_directory(formatted: str, join):
     """Everything answers, whatever a peer has written."""
     memory = join(formatted).memory

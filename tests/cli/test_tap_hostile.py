@@ -173,6 +173,7 @@ BAD_HEADERS: list[dict[str, int]] = [
     {'flags': 1, 'start': 34, 'offset': 6, 'gso': 0x7f, 'gso_size': 20}]
 
 
+@pytest.mark.attack('A22', 'A23')
 def test_bad_frames_are_dropped(hosts, card: Card):
     """The link stays, and what is right passes."""
     first = hosts[0]
@@ -245,6 +246,7 @@ FAULTS: dict[str, tuple[Callable[[Card], Any], str, bool]] = {
     'words-of-others': (spoil_own_words, 'tampered', True)}
 
 
+@pytest.mark.attack('A11')
 @pytest.mark.parametrize('name', FAULTS)
 def test_a_fault_costs_the_session_only(hosts, card: Card, name: str):
     first = hosts[0]
@@ -305,6 +307,7 @@ def test_garbage_in_all_words_of_a_peer(hosts, card: Card):
     others_go_on(hosts)
 
 
+@pytest.mark.attack('A36')
 def test_who_rings_all_the_time(hosts, card: Card):
     """It costs a part of a processor, and no traffic."""
     first = hosts[0]
@@ -320,6 +323,7 @@ def test_who_rings_all_the_time(hosts, card: Card):
     assert used < elapsed / 2, (used, elapsed)
 
 
+@pytest.mark.attack('A24')
 def test_an_address_is_its_owners(hosts, card: Card):
     """Neither a hello nor frames take it away."""
     first, second = hosts

@@ -13,6 +13,7 @@ from .mutants import LINK, PEER, REGION
 MISTAKES = {'region': REGION, 'peer': PEER, 'link': LINK}
 
 
+@pytest.mark.attack('A01', 'A02', 'A03', 'A07', 'A08', 'A10')
 @pytest.mark.parametrize('name', MISTAKES)
 def test_the_fuzzer_finds_nothing(tmp_path: Path, name: str):
     done = fuzzer.fuzz(fuzzer.build(name, tmp_path),

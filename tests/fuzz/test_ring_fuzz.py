@@ -17,6 +17,7 @@ SEEDED = ['length-any', 'length-across-end', 'length-unpublished',
 MUTANTS = {m.name: m for m in [*UNCHECKED, *RING]}
 
 
+@pytest.mark.attack('A11', 'A12', 'A13', 'A14', 'A21')
 def test_the_fuzzer_finds_nothing(tmp_path: Path):
     done = fuzzer.fuzz(fuzzer.build('ring', tmp_path),
                        fuzzer.write_corpus('ring', tmp_path / 'corpus'))

@@ -201,6 +201,46 @@ static void the_heart_beats(void **state)
 	}
 }
 
+/* Waits until the own line has another epoch, which is the one that is told. */
+static void wait_another_epoch(struct opened *o, uint32_t before)
+{
+	uint32_t epoch;
+
+	do {
+		usleep(1000);
+		epoch = ivshmem_load32(&line(o, 1)->epoch);
+	} while (!epoch || epoch == before || epoch != get(o).epoch);
+}
+
+static void own_words_that_others_write_are_put_right(void **state)
+{
+	const size_t words[] = {
+		offsetof(struct ivregion_peer_line, epoch),
+		offsetof(struct ivregion_peer_line, heartbeat),
+		offsetof(struct ivregion_peer_line, vectors),
+	};
+	struct opened *o = *state;
+	uint32_t before;
+	size_t i;
+
+	assert_int_equal(ivshmem_join(o->ivs, "own"), 0);
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		before = get(o).epoch;
+		memset(line(o, 1)->name, 'x', IVREGION_PEER_NAME);
+		ivshmem_store32((__le32 *)((uint8_t *)line(o, 1) + words[i]),
+				0xdead);
+		wait_another_epoch(o, before);
+		assert_int_equal(line(o, 1)->vectors, 2);
+		assert_int_equal(line(o, 1)->features, 0);
+		assert_string_equal((char *)line(o, 1)->name, "own");
+	}
+	/* One that the server holds for dead is not. */
+	before = get(o).epoch;
+	word(o, 1)->gone_epoch = before;
+	word(o, 1)->status = IVREGION_CONNECTED;
+	wait_another_epoch(o, before);
+}
+
 static void the_server_is_believed_at_once(void **state)
 {
 	struct opened *o = *state;
@@ -439,6 +479,7 @@ int main(void)
 		TEST(a_long_name_is_cut),
 		cmocka_unit_test(one_without_a_slot_cannot_join),
 		TEST(the_heart_beats),
+		TEST(own_words_that_others_write_are_put_right),
 		TEST(the_server_is_believed_at_once),
 		TEST(without_a_server_the_heartbeat_tells),
 		TEST(time_runs_out),

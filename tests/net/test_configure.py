@@ -233,6 +233,7 @@ def test_bond(trio):
     b.vm.run(f"ip link set {b.name} nomaster; ip link del bond0; ip link set {b.name} up")
 
 
+@pytest.mark.attack("A27")
 @pytest.mark.usefixtures("restored")
 def test_namespace(trio):
     """Moved into a namespace it works there; the end of that gives it back."""
@@ -269,6 +270,7 @@ def witness(trio):
     exchange(trio[0], trio[1], MIB)
 
 
+@pytest.mark.attack("A27")
 @pytest.mark.parametrize("what", RECONFIGURE)
 def test_reconfigured_under_traffic(trio, witness, what):
     """Sender and receiver, during one connection, which outlives all of it."""

@@ -166,6 +166,7 @@ DROPPED = {
 }
 
 
+@pytest.mark.attack("A22", "A23")
 def test_frames_that_cannot_be(liar, honest):
     """Dropped, counted, and the session goes on."""
     a, _ = honest
@@ -217,6 +218,7 @@ def random_header(rng, frame):
                   rng.choice([0, 6, 16, 17, 1, 0xffff]))
 
 
+@pytest.mark.attack("A22")
 def test_frame_that_is_longer_than_accepted(liar, honest):
     """A program's frames fit into a page, so that there is room for longer ones."""
     a, _ = honest
@@ -237,6 +239,7 @@ def test_frame_that_is_longer_than_accepted(liar, honest):
                and liar.sessions[a.slot].hello.max_frame > 4096, "another hello")
 
 
+@pytest.mark.attack("A22", "A23")
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_frames_at_random(liar, honest, seed):
     """Headers and frames that do not belong together: dropped by somebody.
@@ -256,6 +259,23 @@ def test_frames_at_random(liar, honest, seed):
     liar.ping(a.address)
     assert liar.links[a.slot].sessions == session
     assert not liar.failures
+
+
+@pytest.mark.attack("A25")
+def test_checksums_that_are_called_right(liar, honest):
+    """They are wrong. Whoever does not take a peer's word for it (ethtool) drops them."""
+    a, _ = honest
+    wrong = to(a, IPV4, udp("10.88.0.99", a.address, (1, 7), bytes(100), False))
+    errors = "awk '/^Udp:/ { print $8 }' /proc/net/snmp | tail -1"
+    a.ethtool("-K", "rx off")
+    try:
+        liar.ping(a.address)
+        before = int(a.vm.run(errors).stdout)
+        for _ in range(10):
+            assert liar.send(a.slot, wrong, Header(DATA_VALID))
+        a.vm.wait_for(f"test $({errors}) -ge {before + 10}")
+    finally:
+        a.ethtool("-K", "rx on")
 
 
 # Hellos that end the session: what is sent first, as (queue, kind, payload)
@@ -392,6 +412,7 @@ RINGS = {
 }
 
 
+@pytest.mark.attack("A11", "A12", "A14")
 def test_rings_that_cannot_be(liars, honest):
     """Each costs the session; the next one is as good as any."""
     a, _ = honest
@@ -413,6 +434,7 @@ def test_rings_that_cannot_be(liars, honest):
         liar.ping(a.address)
 
 
+@pytest.mark.attack("A36")
 def test_flood_of_kicks(liar, honest, witness):
     """On all vectors of both, without end."""
     a, b = honest
@@ -423,6 +445,7 @@ def test_flood_of_kicks(liar, honest, witness):
     assert one.rung > 1000 and two.rung > 1000
 
 
+@pytest.mark.attack("A15")
 def test_who_does_not_consume(liar, honest, witness):
     """Frames to it are dropped and counted; those to others are not held up."""
     a, b = honest
@@ -442,6 +465,7 @@ def test_who_does_not_consume(liar, honest, witness):
     assert liar.links[a.slot].sessions == session
 
 
+@pytest.mark.attack("A17", "A26")
 def test_flood_of_frames(liar, honest, witness):
     """As many as it can, from as many stations: tables and memory do not grow with them."""
     a, b = honest
@@ -459,6 +483,7 @@ def test_flood_of_frames(liar, honest, witness):
     assert int(a.vm.run(slab).stdout) - before < 16 << 10
 
 
+@pytest.mark.attack("A20")
 def test_frames_that_change_while_they_are_read(liar, liars, honest):
     """Header, kind, length and contents, again and again; sessions may end."""
     rng = random.Random(5)
@@ -492,6 +517,7 @@ def test_frames_that_change_while_they_are_read(liar, liars, honest):
     assert rounds > 1
 
 
+@pytest.mark.attack("A24")
 def test_address_of_another_peer_in_frames(liar, honest):
     """Teaches nobody anything: what is for that peer still goes to it, and only there."""
     a, b = honest
@@ -505,6 +531,7 @@ def test_address_of_another_peer_in_frames(liar, honest):
     assert not [found for found in liar.received if found.frame[:6] == b.station]
 
 
+@pytest.mark.attack("A24")
 def test_address_of_another_peer_in_the_hello(server, honest, witness):
     """The one who had it keeps it."""
     a, b = honest
@@ -517,6 +544,7 @@ def test_address_of_another_peer_in_the_hello(server, honest, witness):
         witness.goes_on()
 
 
+@pytest.mark.attack("A24")
 def test_own_address_of_the_victim(server, honest, witness):
     """Nor does it believe that it is somebody else."""
     a, b = honest
@@ -541,6 +569,7 @@ def test_sessions_that_begin_without_end(liar, honest, witness):
     assert liar.links[a.slot].sessions - begun < 15 * (time.monotonic() - start)
 
 
+@pytest.mark.attack("A09")
 def test_peer_comes_and_goes(server, honest, witness):
     """In the directory, with links up each time."""
     a, b = honest
@@ -551,6 +580,7 @@ def test_peer_comes_and_goes(server, honest, witness):
     witness.goes_on()
 
 
+@pytest.mark.attack("A38")
 def test_wishes_of_others_are_overwritten(server, honest, witness):
     """Whoever is not kicked for that looks by itself, sooner or later."""
     a, b = honest

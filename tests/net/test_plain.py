@@ -63,6 +63,7 @@ def test_each_machine_has_a_slot_of_its_own(cards, memory):
     assert len({card.mac for card in cards}) == MACHINES
 
 
+@pytest.mark.attack("A38")
 def test_everything_arrives(cards):
     """Pings without a loss, and a file with its checksum, both ways."""
     for card, other in (cards[:2], cards[1::-1]):

@@ -27,6 +27,7 @@ def named(found: list, names: list[str]) -> list:
     return [pytest.param(by_name[name], id=name) for name in names]
 
 
+@pytest.mark.attack("A11", "A12", "A14", "A21")
 @pytest.mark.parametrize('name', PROOFS)
 def test_a_proof_by_cbmc_holds(name: str):
     verdict = cbmc.prove(name)
@@ -41,6 +42,7 @@ def test_cbmc_finds_a_mistake(tmp_path: Path, mutant: Mutant):
     assert verdict.failures()
 
 
+@pytest.mark.attack("A05", "A10")
 @pytest.mark.parametrize('search', named(spin.SEARCHES, SEARCHES))
 def test_a_search_by_spin_finds_nothing(tmp_path: Path, search: spin.Search):
     verdict = spin.run(search, tmp_path)
@@ -54,6 +56,7 @@ def test_spin_finds_a_mistake(tmp_path: Path, search: spin.Search):
     assert 'assertion violated' in verdict.output
 
 
+@pytest.mark.attack("A19")
 def test_relacy_finds_no_wrong_order_of_the_link(tmp_path: Path):
     verdict = relacy.run('link_relacy', tmp_path)
     assert verdict.holds, verdict.output
@@ -65,6 +68,7 @@ def test_relacy_finds_a_mistake(tmp_path: Path, mutant: Mutant):
     assert not verdict.holds, verdict.output
 
 
+@pytest.mark.attack("A19")
 @pytest.mark.parametrize('test', [pytest.param(test, id=test.stem)
                                   for test in herd.tests()])
 def test_the_memory_model_says_what_the_litmus_test_does(test: Path):

@@ -99,6 +99,7 @@ def compiled(name: str, folder: Path, headers: Path) -> Path:
     return program
 
 
+@pytest.mark.attack("A02", "A11")
 @pytest.mark.parametrize('name, mistake', [
     pytest.param(name, mistake, id=f'{name}-{mistake.name}')
     for name, mistakes in MISTAKES.items() for mistake in mistakes])

@@ -84,6 +84,7 @@ def test_every_structure_of_the_region_has_its_table():
     assert shared == set(TABLES)
 
 
+@pytest.mark.attack("A18")
 @pytest.mark.parametrize('struct, title', TABLES.items())
 def test_the_tables_have_the_offsets_and_sizes_of_the_headers(
         tmp_path: Path, struct: str, title: str):

@@ -333,6 +333,7 @@ def test_scribbling_client(lab):
         wait_until(right, 'all to have been seen to leave')
 
 
+@pytest.mark.attack('A44')
 @pytest.mark.parametrize('left', [0, 100, PAGE])
 def test_file_that_a_client_shrinks(lab, directory, left):
     """The server is not killed by it, and goes on once it is long again."""

@@ -167,6 +167,7 @@ def test_largest_link(link):
     assert 'each client gets 4097 descriptors' in server.log
 
 
+@pytest.mark.attack('A44')
 def test_seals(link):
     """No client can resize the memory under the others, or lift that."""
     path = link().directory / 'lab.sock'

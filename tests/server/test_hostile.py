@@ -82,6 +82,7 @@ def test_killed_process_is_noticed(link):
     healthy(path, 2, 1, 0)
 
 
+@pytest.mark.attack("A43")
 @pytest.mark.parametrize('garbage', [b'\0', b'GET / HTTP/1.0\r\n\r\n',
                                      bytes(range(256)) * 300],
                          ids=['byte', 'request', 'flood'])
@@ -131,6 +132,7 @@ def test_urgent_byte(link):
     healthy(path, 2, 1, 0)
 
 
+@pytest.mark.attack("A43")
 @pytest.mark.parametrize('read_first', [0, 5])
 def test_half_close(link, read_first):
     """A client that closes its half has nothing left to say: it is gone."""
@@ -181,6 +183,7 @@ def test_refused_clients_that_stay(link):
         client.close()
 
 
+@pytest.mark.attack("A43")
 def test_horde(link):
     """500 connections that are torn down at once cost nothing in the end."""
     server = link(peers=4, vectors=4)
@@ -232,6 +235,7 @@ def test_permitted_by_supplementary_group(link):
         assert (result.returncode == 0) == permitted
 
 
+@pytest.mark.attack("A43")
 def test_client_that_never_reads(link):
     """It is dropped in the end; meanwhile others join as ever."""
     server = link('--handshake-timeout', '1', peers=32, vectors=64)

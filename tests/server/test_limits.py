@@ -205,6 +205,7 @@ print(count)
 '''
 
 
+@pytest.mark.attack('A43')
 @ONLY_ROOT
 @pytest.mark.parametrize('peers, vectors', [(8, 4), (32, 64)])
 def test_flood(link, control, peers, vectors):

@@ -66,6 +66,7 @@ def set_word(client: Client, value: int) -> None:
         memory[:4] = value.to_bytes(4, 'little')
 
 
+@pytest.mark.attack('A45')
 @ENDS
 def test_clients_stay(manage, join, number):
     """They meet who comes later, in the same memory, by the same doorbells."""
@@ -149,6 +150,7 @@ def test_the_region_says_what_has_happened(manage, directory, ivshmem, killed, n
         assert handle.peer(1).generation == generation + 1
 
 
+@pytest.mark.attack('A45')
 def test_no_message_is_lost(manage, directory, ivshmem):
     """Of a stream in a channel, while servers end and start again."""
     manager = manage(layout='raw', size='1M')

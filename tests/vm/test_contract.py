@@ -45,6 +45,7 @@ def huge_pages_missing(vm):
     return BEFORE_6_12 if (major, minor) < (6, 12) else ()
 
 
+@pytest.mark.attack("A39", "A40", "A42")
 @pytest.mark.parametrize("program", ["ioctl", "rights", "subscribe", "eventfd", "event",
                                      "uring", "readers", "limit", "map", "mapping"])
 def test_device_with_doorbells(vm, program):
@@ -52,6 +53,7 @@ def test_device_with_doorbells(vm, program):
           skipped=huge_pages_missing(vm) if program == "mapping" else ())
 
 
+@pytest.mark.attack("A40")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="int 0x80 is x86")
 def test_programs_of_32_bits(vm):
     check(vm, "compat", node(vm, FOUR))
@@ -78,6 +80,7 @@ def test_device_without_doorbells(vm, program):
           skipped=huge_pages_missing(vm) if program == "mapping" else ())
 
 
+@pytest.mark.attack("A04")
 @pytest.mark.parametrize("program", ["plain", "ioctl", "map"])
 def test_device_with_one_page(vm, program):
     check(vm, program, node(vm, SMALLEST))

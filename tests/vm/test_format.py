@@ -112,6 +112,7 @@ def test_sections_are_told(vm):
     assert ask(vm, "peer", NODE, 8) == {"errno": "ENOENT"}
 
 
+@pytest.mark.attack("A02")
 def test_wrong_superblocks(vm, region):
     """Refused with the reason, and nothing is written."""
     before = region.map[0:4 * PAGE]
@@ -162,6 +163,7 @@ def test_same_instance(vm):
     assert format_inside(vm, image)["errno"] == "EINVAL"
 
 
+@pytest.mark.attack("A05")
 def test_region_in_use(vm, region, peer):
     """Peers that are there forbid it, unless forced: then they are given time."""
     assert format_inside(vm, Image(SIZE, sections()))["errno"] == ""
@@ -361,6 +363,7 @@ def test_write_combining(vm, region):
     assert attribute(vm, NODE, "cache_mode") == "wb"
 
 
+@pytest.mark.attack("A05")
 def test_format_again_and_again(vm, region):
     """As fast as somebody can: nothing is lost, and a format works at the end."""
     for number in range(40):

@@ -69,6 +69,7 @@ def test_memory_is_shared_with_the_host(vm, peer):
     vm.run([str(program("pattern")), node(vm, "00:10.0"), "check", "4"])
 
 
+@pytest.mark.attack("A36")
 def test_flooded_guest_works(vm, flood):
     """Commands run, the memory is usable, doorbells are still told of."""
     device = node(vm, "00:10.0")
@@ -83,6 +84,7 @@ def test_flooded_guest_works(vm, flood):
     assert flood.rung > 1000
 
 
+@pytest.mark.attack("A36")
 def test_interrupts_are_bounded(vm, flood):
     """irq_rate bounds what a flood costs: interrupts a second on each vector."""
     device = node(vm, "00:10.0")
@@ -97,6 +99,7 @@ def test_interrupts_are_bounded(vm, flood):
     assert set_attribute(vm, device, "irq_rate", "100000").returncode == 0
 
 
+@pytest.mark.attack("A37")
 def test_unbound_and_bound_while_flooded(vm, flood):
     """A doorbell may come at any moment of probe and removal."""
     vm.run(f"""

@@ -110,6 +110,7 @@ def test_comes_and_goes(vm, region):
         vm.wait_for(f"! grep -q '^4 ' {CLASS}/ivshmem0/peers")
 
 
+@pytest.mark.attack("A10")
 def test_silence_and_resumption(vm, region):
     """Nobody watches: a heart that stands still is silence, and may beat again."""
     member = Member(region, 5).join()
@@ -163,6 +164,7 @@ def rejoins(vm):
     return int(vm.run(f"grep -o 'rejoins [0-9]*' {STATE}").stdout.split()[1])
 
 
+@pytest.mark.attack("A07")
 def test_own_words_changed(vm, region):
     """By another peer in the same slot, or a snapshot: joined anew under a new epoch."""
     for offset, value in ((0, 77), (4, 12345), (8, 9), (12, 1)):
@@ -179,6 +181,7 @@ def test_own_words_changed(vm, region):
     line.say(0, 0)
 
 
+@pytest.mark.attack("A07")
 def test_unwatched_slot_is_fought_for_slowly(vm, region):
     """Somebody who writes there without end is answered ever more rarely."""
     end = time.monotonic() + 8
@@ -203,6 +206,7 @@ def hammer(region, end, spare):
             region.map[at:at + length] = noise[start:start + length]
 
 
+@pytest.mark.attack("A06")
 @pytest.mark.parametrize("spare", [PAGE, 0], ids=["behind the superblock", "everywhere"])
 def test_hostile_region(vm, region, spare):
     """Whatever is written wherever: the guest works, and so does the region afterwards."""
@@ -227,6 +231,7 @@ def test_hostile_region(vm, region, spare):
     assert functions(vm) == ["ivshmem.net.0"]
 
 
+@pytest.mark.attack("A05", "A09")
 def test_superblock_toggled(vm, region):
     """A format that comes and goes without end costs a bounded number of devices."""
     end = threading.Event()

@@ -121,6 +121,7 @@ BAD = {
 }
 
 
+@pytest.mark.attack("A02", "A03", "A04")
 @pytest.mark.parametrize("what", BAD)
 def test_refused_with_reason(vm, region, erased, what):
     """Each field that is wrong is named, nothing of the region is mapped or used."""
@@ -131,6 +132,7 @@ def test_refused_with_reason(vm, region, erased, what):
     assert ask(vm, "maps", NODE, "0:4096", "81920:4096") == ["EINVAL", "EINVAL"]
 
 
+@pytest.mark.attack("A01")
 def test_bad_checksum(vm, region, erased):
     page = bytearray(Image(SIZE, sections()).superblock())
     page[4] ^= 1

@@ -110,6 +110,7 @@ def test_unplugged_and_plugged_under_load(plugged, tmp_path):
     assert done["gone"] > 0 and done["mapped"] > 0
 
 
+@pytest.mark.attack("A41")
 def test_unplugged_in_use(plugged, server):
     """Waiters get ENODEV, pollers HUP, mappings SIGBUS; another one can come."""
     device = plug(plugged, ivshmem_doorbell(server, VECTORS, id="first"))
@@ -133,6 +134,7 @@ def test_reset_in_use(plugged):
     check(plugged, "event", f"/dev/{name}")
 
 
+@pytest.mark.attack("A41")
 def test_unbound_in_use(vm):
     """echo > unbind does not wait for programs: they are told to go."""
     user = use(vm, node(vm, ADDRESS))
@@ -141,6 +143,7 @@ def test_unbound_in_use(vm):
     check(vm, "event", bind(vm))
 
 
+@pytest.mark.attack("A37", "A41")
 def test_unbound_and_bound_50_times_under_load(vm):
     """Each time the load has rung the device, it is taken away and given back."""
     load = start_load(vm)
