@@ -75,6 +75,24 @@ bench-blk: ## measure the disk beside virtio-blk, NVMe (build/bench/blk.json)
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@$(PYTHON) -m bench.blk
 
+ROUNDS ?= 200
+
+.PHONY: crash
+crash: ## kill everything, ROUNDS=200 times, under load (SEED=N; build/campaign/crash.json)
+	@scripts/setup build lab test
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m tests.campaign crash --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+HOURS ?= 1
+
+.PHONY: soak
+soak: ## everything at once for HOURS=1, and whether anything grows (build/soak/soak.svg)
+	@scripts/setup build lab test soak
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@$(PYTHON) -m tests.campaign soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: proof
 proof: ## prove the shared format, for all that a hostile peer can do
 	@scripts/setup build test
@@ -119,4 +137,5 @@ setup: ## install missing Debian packages, fetch the guest kernel
 
 .PHONY: clean
 clean: ## remove what was built; fetched kernels and packages stay
-	rm -rf build/meson build/modules build/test build/demo build/lab/vm
+	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
+		build/lab/vm

@@ -108,6 +108,11 @@ class QMP:
         with self.lock:
             self._receive(timeout)
 
+    def forget_events(self, name: str) -> None:
+        """Drop the events @name that were filed."""
+        with self.lock:
+            self.events = [event for event in self.events if event["event"] != name]
+
     def wait_event(self, name: str, timeout: float,
                    match: Callable[[dict], bool] = lambda data: True) -> dict:
         """Take the first event @name whose data @match accepts."""

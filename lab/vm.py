@@ -420,6 +420,12 @@ class VM:
         """Wait for (or take, if it was there already) an event of QEMU."""
         return self._watch(lambda qmp: qmp.wait_event(name, timeout, match))
 
+    def forget_events(self, name: str) -> None:
+        """Drop the events of QEMU that have come so far: firmware may reset a guest twice."""
+        # The events before an answer have come with it.
+        self.qmp("query-status")
+        self._watch(lambda qmp: qmp.forget_events(name))
+
     def pause(self) -> None:
         """Stop the guest's CPUs."""
         self.qmp("stop")
@@ -433,8 +439,16 @@ class VM:
         if self.no_reboot:
             raise LabError(f"{self.name}: was started with no_reboot=True, a reset "
                            "would end it")
+        self.forget_events("RESET")
         self.qmp("system_reset")
-        self.wait_event("RESET", 30)
+        self.wait_reset(timeout)
+
+    def wait_reset(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Wait until a guest that resets itself, as after a panic, is up again.
+
+        A reset that nobody has waited for counts, unless forget_events() came between.
+        """
+        self.wait_event("RESET", timeout)
         self._agent_open = False
         self.wait_ready(timeout)
 
