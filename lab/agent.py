@@ -10,6 +10,7 @@ import time
 from typing import Any, Callable
 
 from .log import LabError
+from .patience import patient
 from .qmp import Lines
 
 ENVIRONMENT = {
@@ -86,6 +87,7 @@ class Agent:
 
     def call(self, name: str, timeout: float = 60, **arguments: Any) -> Any:
         """Execute one of the agent's commands."""
+        timeout = patient(timeout)
         with self.lock:
             if not self.in_step:
                 self._synchronise(timeout)
@@ -147,7 +149,7 @@ def poll_until(done: Callable[[], Any], timeout: float | None, what: str,
 
     The pauses start at 2 ms and grow to @longest.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else time.monotonic() + patient(timeout)
     pause = 0.002
     while True:
         answer = done()
