@@ -69,10 +69,12 @@ class Agent:
         """Forget everything said before, on both sides."""
         deadline = time.monotonic() + timeout
         marks = {self._send_mark()}
+        # The last one: each that is still on its way has an error before it, about 0xff,
+        # which would be taken for the answer to what is asked next.
         while (answer := self._next(deadline, timeout, marks)) is None \
-                or _number(answer) not in marks:
+                or _number(answer) != max(marks):
             pass
-        self.in_step = _number(answer) == max(marks)
+        self.in_step = True
 
     def _next(self, deadline: float, timeout: float, marks: set[int]) -> dict | None:
         """The next answer; None for remains, and for another mark sent meanwhile."""
