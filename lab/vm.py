@@ -321,6 +321,10 @@ class VM:
         # QEMU has read it; a reset does not read it again.
         (self.directory / "initrd").unlink(missing_ok=True)
         if not self.boot_seconds:
+            if self.kernel.checks_itself:
+                # What it has found before any of ours came
+                self.console.alarms()
+                self.console.reports.clear()
             self.boot_seconds = time.monotonic() - self._started
         return self
 
