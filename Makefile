@@ -27,6 +27,13 @@ test: ## run all tests; ends with "N passed, N failed"
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
 
+.PHONY: test-debug
+test-debug: ## run tests in guests on kernels that check themselves (KERNEL=, TESTS=)
+	@scripts/setup
+	@scripts/setup debug
+	@scripts/build-userspace
+	@scripts/test-debug $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
+
 .PHONY: bench
 bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
 	@scripts/setup build lab
