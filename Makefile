@@ -34,6 +34,13 @@ test-hostile: ## attack guests and programs; with HOURS=8, at random for so long
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@HOURS="$(or $(HOURS),0)" scripts/test tests/hostile
 
+.PHONY: test-debug
+test-debug: ## run tests in guests on kernels that check themselves (KERNEL=, TESTS=)
+	@scripts/setup
+	@scripts/setup debug
+	@scripts/build-userspace
+	@scripts/test-debug $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
+
 .PHONY: bench
 bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
 	@scripts/setup build lab

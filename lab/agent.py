@@ -10,6 +10,7 @@ import time
 from typing import Any, Callable
 
 from .log import LabError
+from .patience import patient
 from .qmp import Lines
 
 ENVIRONMENT = {
@@ -68,10 +69,12 @@ class Agent:
         """Forget everything said before, on both sides."""
         deadline = time.monotonic() + timeout
         marks = {self._send_mark()}
+        # The last one: each that is still on its way has an error before it, about 0xff,
+        # which would be taken for the answer to what is asked next.
         while (answer := self._next(deadline, timeout, marks)) is None \
-                or _number(answer) not in marks:
+                or _number(answer) != max(marks):
             pass
-        self.in_step = _number(answer) == max(marks)
+        self.in_step = True
 
     def _next(self, deadline: float, timeout: float, marks: set[int]) -> dict | None:
         """The next answer; None for remains, and for another mark sent meanwhile."""
@@ -86,6 +89,7 @@ class Agent:
 
     def call(self, name: str, timeout: float = 60, **arguments: Any) -> Any:
         """Execute one of the agent's commands."""
+        timeout = patient(timeout)
         with self.lock:
             if not self.in_step:
                 self._synchronise(timeout)
@@ -147,7 +151,7 @@ def poll_until(done: Callable[[], Any], timeout: float | None, what: str,
 
     The pauses start at 2 ms and grow to @longest.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else time.monotonic() + patient(timeout)
     pause = 0.002
     while True:
         answer = done()

@@ -2,7 +2,10 @@
 """Consoles: what the guests' kernels said, and whether that was alarming."""
 
 import re
+from collections import Counter
 from pathlib import Path
+
+from .reports import parse
 
 # A line that matches means that something went wrong inside a kernel.  Not the
 # "MP-BIOS bug" that it sees when an emulated timer is late on a busy host.
@@ -23,6 +26,8 @@ class Console:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.seen = 0
+        # How many of each kind there were that nobody expected
+        self.reports: Counter[str] = Counter()
 
     def text(self) -> str:
         """Everything so far."""
@@ -41,16 +46,38 @@ class Console:
                 break
         return "\n".join(text[start:])
 
-    def alarms(self, allowed: list[str] | None = None, context: int = 12) -> str:
+    def alarms(self, allowed: list[str] | None = None, context: int = 12,
+               final: bool = True) -> str:
         """What is alarming since the last call, with some lines around; "" if nothing.
 
-        Lines that match a regular expression in @allowed are expected.
+        Lines that match a regular expression in @allowed are expected, and reports whose
+        first line does. Races are told of when one of our modules is in them; the kernel
+        has others, which are only counted. Unless it is @final, such a report is left
+        for the next call when it is not at its end.
         """
         text = self.text()
-        lines = text[self.seen:].splitlines()
-        self.seen = len(text)
+        lines = text[self.seen:].splitlines(keepends=True)
+        said = [line.rstrip("\n") for line in lines]
+
+        def expected(line: str) -> bool:
+            return any(re.search(a, line) for a in allowed or ())
+
+        reports = parse(said, lambda line: bool(ALARM.search(line)))
+        if reports and not final and reports[-1].kind == "KCSAN" and not reports[-1].complete:
+            del lines[reports.pop().start:]
+        self.seen += sum(map(len, lines))
+        owner = {number: report for report in reports
+                 for number in range(report.start, report.end)}
         wanted: set[int] = set()
-        for number, line in enumerate(lines):
-            if ALARM.search(line) and not any(re.search(a, line) for a in allowed or ()):
+        for number in range(len(lines)):
+            report = owner.get(number)
+            if report is None and ALARM.search(said[number]) and not expected(said[number]):
+                self.reports["other"] += 1
                 wanted.update(range(number - 2, number + context))
-        return "\n".join(lines[n] for n in sorted(wanted) if 0 <= n < len(lines))
+        for report in reports:
+            if report.kind == "KCSAN" and not report.ours:
+                self.reports["KCSAN of the kernel's own"] += 1
+            elif not expected(report.title):
+                self.reports[report.kind] += 1
+                wanted.update(range(report.start - 2, report.end))
+        return "\n".join(said[n] for n in sorted(wanted) if 0 <= n < len(lines))

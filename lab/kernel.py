@@ -6,6 +6,7 @@ argument): nothing means the kernel of the host's Debian release, "6.12" the
 newest that starts so, "6.1-rt" or "6.1-cloud" another flavour, and a whole
 release ("6.1.0-56-amd64") exactly that one.  What was asked for is remembered
 as a symbolic link beside the kernel, so that the network is needed only once.
+"debug" and "kcsan" are kernels that check themselves (lab/debugkernel.py).
 """
 
 import lzma
@@ -16,6 +17,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+from . import debugkernel
 from .debian import Apt, locked
 from .log import LabError, say
 from .paths import KERNELS
@@ -66,6 +68,35 @@ class Kernel:
     def headers(self) -> Path:
         """The directory to build modules in (KDIR)."""
         return self.root / "usr/src" / f"linux-headers-{self.release}"
+
+    @property
+    def checks_itself(self) -> bool:
+        """Whether it is one of those that debugkernel.py builds."""
+        return debugkernel.slowness(self.release) > 1
+
+    @property
+    def finds_leaks(self) -> bool:
+        """Whether it can look for memory that nothing refers to."""
+        return self.config("CONFIG_DEBUG_KMEMLEAK") == "y"
+
+    @property
+    def make_arguments(self) -> list[str]:
+        """What modules are built with for it to check all that it can."""
+        return ["W=1", "UBSAN_SANITIZE=y"] if self.checks_itself else []
+
+    @property
+    def parameters(self) -> str:
+        """What it has to be told at boot, to check all that it can."""
+        if not self.checks_itself:
+            return ""
+        # It is so slow that on a busy host its trial of the timer finds none
+        words = ["no_timer_check"]
+        if self.config("CONFIG_KASAN") == "y":
+            # Silent after its first report otherwise
+            words.append("kasan_multi_shot")
+        if self.finds_leaks:
+            words.append("kmemleak=on")
+        return " ".join(words)
 
     def config(self, option: str) -> str:
         """Value of a configuration option: "y", "m", a string, or ""."""
@@ -225,6 +256,8 @@ def get(wanted: str | None = None) -> Kernel:
     """
     if wanted is None:
         wanted = os.environ.get("KERNEL", "")
+    if wanted in debugkernel.NAMES:
+        return Kernel(debugkernel.get(wanted))
     link = KERNELS / (wanted or "default")
     if not (link / ".complete").exists():
         with locked("fetch-kernel"):

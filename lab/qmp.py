@@ -8,6 +8,7 @@ import time
 from typing import Any, Callable
 
 from .log import LabError
+from .patience import patient
 
 
 class QMPError(LabError):
@@ -116,7 +117,7 @@ class QMP:
     def wait_event(self, name: str, timeout: float,
                    match: Callable[[dict], bool] = lambda data: True) -> dict:
         """Take the first event @name whose data @match accepts."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patient(timeout)
         while True:
             with self.lock:
                 for event in self.events:

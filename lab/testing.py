@@ -9,18 +9,24 @@ unless it has said that it expects it::
 """
 
 import functools
+import json
+import os
 import re
 import signal
 import statistics
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 
-from . import accel, kernel
+from . import accel, debugkernel, kernel
+from .checkup import checkup
 from .log import say
 from .paths import BUILD, ROOT
+from .patience import patient
+from .reports import KINDS
 from .server import Server
 from .vm import VM, VMDied
 
@@ -28,10 +34,13 @@ from .vm import VM, VMDied
 # the test that is running.
 _watched: list[VM] = []
 _boot_seconds: list[float] = []
+# What kernels have reported, and how hard they looked for it
+_tally: Counter[str] = Counter()
+TALLY = BUILD / "test/reports.json"
 
 
 def pytest_configure(config: Any) -> None:
-    """Announce our marker, and take a polite kill like Ctrl-C."""
+    """Announce our marker, be patient, and take a polite kill like Ctrl-C."""
     config.addinivalue_line("markers", "console_expects(regex): console lines that "
                             "match are no reason to fail this test")
 
@@ -61,11 +70,24 @@ def userspace() -> None:
 
 
 @functools.cache
-def build_modules(release: str) -> kernel.Kernel:
-    """A kernel ("6.12") fetched, and our modules built for it."""
+def _build_modules(release: str) -> kernel.Kernel:
     guest = kernel.get(release)
-    _build("scripts/build-modules", str(guest.headers))
+    _build("scripts/build-modules", str(guest.headers), *guest.make_arguments)
     return guest
+
+
+def build_modules(release: str) -> kernel.Kernel:
+    """A kernel ("6.12") fetched, and our modules built for it.
+
+    Where all are to run on a kernel that checks itself, a test of another one is not run,
+    and that of the usual kernel is on this one.
+    """
+    chosen = os.environ.get("KERNEL", "")
+    if chosen not in debugkernel.NAMES or release.endswith(f"-{chosen}"):
+        return _build_modules(release)
+    if release != "6.1":
+        pytest.skip(f"a test of {release} alone, and this run is of {chosen}")
+    return _build_modules(chosen)
 
 
 @pytest.fixture(scope="session")
@@ -121,9 +143,12 @@ class VMs:
             _boot_seconds.append(vm.boot_seconds)
 
     def end(self) -> None:
-        """End all of them."""
+        """End all of them, of which some can say first what is left of our modules."""
+        wrong = [checkup(vm, _tally) for vm in self.made]
         for vm in self.made:
             vm.kill()
+        if any(wrong):
+            pytest.fail("\n".join(filter(None, wrong)), pytrace=False)
 
 
 class Servers:
@@ -186,10 +211,17 @@ def module_servers(userspace: None, request: Any) -> Iterator[Servers]:
     maker.end()
 
 
+def expected_alarms(vm: VM) -> str:
+    """What is alarming on a guest's console so far, which then is no failure of the test."""
+    said = vm.console.alarms()
+    vm.console.reports.clear()
+    return said
+
+
 def _alarms(item: Any) -> str:
     """What the consoles said that they should not have, since last asked."""
     allowed = [mark.args[0] for mark in item.iter_markers("console_expects")]
-    said = [(vm, vm.console.alarms(allowed)) for vm in _watched]
+    said = [(vm, vm.console.alarms(allowed, final=not vm.alive)) for vm in _watched]
     return "".join(f"{vm.name} ({vm.log_path}):\n{text}\n" for vm, text in said if text)
 
 
@@ -207,27 +239,59 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
         before = f"{report.longreprtext}\n\n" if report.failed else ""
         report.outcome = "failed"
         report.longrepr = f"{before}A guest's console is alarming:\n{alarms}"
+    for vm in _watched:
+        _tally.update(vm.console.reports)
+        vm.console.reports.clear()
     if report.when == "teardown":
         _watched[:] = [vm for vm in _watched if vm.alive]
+
+
+def pytest_addoption(parser: Any) -> None:
+    """An option for runs on kernels that check themselves."""
+    parser.addoption("--guests-only", action="store_true", help="only tests that boot guests "
+                     "with our modules: for kernels that check themselves")
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Leave out what tells nothing about a kernel; the bound of each is the lab's, too."""
+    if config.getoption("--guests-only"):
+        others = [item for item in items if "guest_modules" not in item.fixturenames]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if "guest_modules" in item.fixturenames]
+    usual = float(config.getini("timeout") or 0)
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        seconds = own.args[0] if own else usual
+        item.add_marker(pytest.mark.timeout(patient(seconds)), append=False)
 
 
 def pytest_sessionfinish(session: Any) -> None:
     """One of several processes that run tests tells the first one of its guests."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["boot_seconds"] = _boot_seconds
+        session.config.workeroutput["tally"] = dict(_tally)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Such a process has ended."""
-    _boot_seconds.extend(getattr(node, "workeroutput", {}).get("boot_seconds", []))
+    output = getattr(node, "workeroutput", {})
+    _boot_seconds.extend(output.get("boot_seconds", []))
+    _tally.update(output.get("tally", {}))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say what the guests ran on and how long they took to boot."""
-    if _boot_seconds:
-        guest = kernel.get()
-        mode, why = accel.choose(guest)
-        terminalreporter.write_line(
-            f"{len(_boot_seconds)} guests booted {guest.release} on {mode.upper()} "
-            f"({why}), in {statistics.median(_boot_seconds):.1f} s (median)")
+    """Say what the guests ran on, how long they took to boot, and what was reported."""
+    if not _boot_seconds:
+        return
+    guest = kernel.get()
+    mode, why = accel.choose(guest)
+    terminalreporter.write_line(
+        f"{len(_boot_seconds)} guests booted {guest.release} on {mode.upper()} "
+        f"({why}), in {statistics.median(_boot_seconds):.1f} s (median)")
+    if guest.checks_itself:
+        counts = {kind: 0 for kind in (*KINDS, "other")} | _tally
+        TALLY.parent.mkdir(parents=True, exist_ok=True)
+        TALLY.write_text(json.dumps({"guests": len(_boot_seconds), **counts}) + "\n")
+        terminalreporter.write_line("reports: " + ", ".join(
+            f"{count} {kind}" for kind, count in counts.items()))

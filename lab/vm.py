@@ -22,6 +22,7 @@ from .kernel import Kernel, get as get_kernel
 from .log import LabError
 from .network import Port
 from .paths import LAB, MODULES, ROOT, TOOLS, USERSPACE
+from .patience import patient
 from .qmp import QMP, Closed
 
 # A guest may wait for anything that itself is bounded: many guests share few
@@ -140,6 +141,12 @@ def _flatten(devices: Iterable[str | Iterable[str]]) -> list[str]:
     return words
 
 
+def _enough(memory: str, kernel: Kernel) -> str:
+    """A kernel that checks itself keeps account of all its memory."""
+    number, unit = int(memory[:-1]), memory[-1]
+    return f"{number * 2 if kernel.checks_itself else number}{unit}"
+
+
 class VM:
     """A virtual machine whose root file system is a copy of the host's.
 
@@ -165,8 +172,8 @@ class VM:
                  directory: Path | None = None) -> None:
         self.name = name
         self.devices = _flatten(devices)
-        self.memory = memory
         self.kernel = kernel or get_kernel()
+        self.memory = _enough(memory, self.kernel)
         self.smp = smp
         self.append = append
         self.no_reboot = no_reboot
@@ -236,7 +243,7 @@ class VM:
             *accel.arguments(mode, self.smp), "-m", self.memory,
             "-kernel", str(image), "-initrd", str(initrd),
             "-append", " ".join([COMMAND_LINE, accel.kernel_parameters(mode),
-                                 self.append]),
+                                 self.kernel.parameters, self.append]),
             "-chardev", f"file,id=console,path={self.console.path}",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,fd={fds['qmp']}", "-mon", "chardev=qmp,mode=control",
@@ -302,7 +309,7 @@ class VM:
 
     def wait_ready(self, timeout: float = BOOT_TIMEOUT) -> "VM":
         """Wait until the guest takes commands."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patient(timeout)
         while not self._agent_is_open():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.name}: not up in {timeout:g} s\n"
@@ -314,6 +321,10 @@ class VM:
         # QEMU has read it; a reset does not read it again.
         (self.directory / "initrd").unlink(missing_ok=True)
         if not self.boot_seconds:
+            if self.kernel.checks_itself:
+                # What it has found before any of ours came
+                self.console.alarms()
+                self.console.reports.clear()
             self.boot_seconds = time.monotonic() - self._started
         return self
 
@@ -346,7 +357,7 @@ class VM:
         """Wait until QEMU has ended by itself."""
         assert self._qemu
         try:
-            self._qemu.wait(timeout)
+            self._qemu.wait(patient(timeout))
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"{self.name}: still runs after {timeout:g} s\n"
                                + self.evidence()) from None
@@ -369,6 +380,12 @@ class VM:
     def alive(self) -> bool:
         """Whether QEMU runs."""
         return self._qemu is not None and self._qemu.poll() is None
+
+    @property
+    def answers(self) -> bool:
+        """Whether it runs, neither paused nor asleep, and takes commands."""
+        return (self.alive and self._agent_open
+                and self.qmp("query-status")["status"] == "running")
 
     @property
     def log_path(self) -> Path:

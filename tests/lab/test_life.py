@@ -6,10 +6,11 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from lab import LabError, VMDied
+from lab import LabError, VMDied, agent
 from lab.paths import ROOT
 
 
@@ -58,6 +59,19 @@ def test_paused_guest_stands_still(vms):
     vm.cont()
     vm.wait_for(f"test $(stat -c %s /mnt/share/ticks) -gt {before + 10}")
     counter.kill()
+
+
+def test_an_agent_that_is_late_is_understood(vms, monkeypatch):
+    """It answers each time that it was asked whether it is there; none is another's answer."""
+    vm = vms()
+    vm.run("true")
+    monkeypatch.setattr(agent, "PATIENCE", 0.1)
+    monkeypatch.setattr(vm._agent, "in_step", False)
+    vm.pause()
+    late = threading.Timer(2, vm.cont)
+    late.start()
+    assert vm.run("echo there").stdout == "there\n"
+    late.join()
 
 
 def test_reset_boots_again(vms):
