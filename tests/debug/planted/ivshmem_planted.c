@@ -70,7 +70,7 @@ static int shift(void)
 static int sleep_in_atomic(void)
 {
 	spin_lock(&spinning_lock);
-	msleep(1);
+	msleep(20);
 	spin_unlock(&spinning_lock);
 
 	return 0;
