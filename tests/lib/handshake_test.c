@@ -70,6 +70,9 @@ static void what_is_no_server_is_refused(void **state)
 	assert_int_equal(open_address("unix:/etc/passwd"), -ECONNREFUSED);
 	/* A stale socket: bound, but nobody listens any more. */
 	serve(&server, NULL, 0, 0);
+	/* As long as the other thread waits for it, it is not closed. */
+	shutdown(server.listener, SHUT_RDWR);
+	performed(&server);
 	close(server.listener);
 	assert_int_equal(open_address(server.address), -ECONNREFUSED);
 	server.listener = dup(STDIN_FILENO);
