@@ -74,8 +74,9 @@ static void examine_choice(struct findings *findings, struct attachment *at,
 	case NO_SLOT_FREE:
 		found(findings, VERDICT_WARN, "slot", at->address,
 		      "end a machine that takes part, or format it with more: "
-		      "ivshmem format --peers N", "all %" PRIu32 " are taken: "
-		      "the driver takes the first that gets free",
+		      "ivshmem format --peers N; if a server keeps them, use "
+		      "its socket", "all %" PRIu32 " are taken: the driver "
+		      "takes the first that gets free",
 		      region->slots);
 		break;
 	case NO_SLOT_GIVEN:
@@ -101,7 +102,9 @@ static void examine_slot(struct findings *findings, struct attachment *at,
 		return;
 	}
 	if (!at->info.doorbell) {
-		examine_choice(findings, at, region);
+		/* Where nothing may be written that was said already */
+		if (!region->read_only)
+			examine_choice(findings, at, region);
 		return;
 	}
 	snprintf(remedy, sizeof(remedy), "format it with more slots: ivshmem "
