@@ -75,6 +75,14 @@ static void rest(struct host_region *host)
 		host->rest = REST_MAX_MS;
 }
 
+/* The line is ours: once it was overwritten it is perhaps another one's. */
+static bool is_own(struct host_region *host)
+{
+	return !host->resting &&
+	       ivshmem_load32(&ivshmem_host_line(host, host->own_id)->epoch) ==
+	       host->epoch;
+}
+
 static void show(struct host_region *host)
 {
 	struct ivregion_peer_line *line =
@@ -256,7 +264,7 @@ void ivshmem_host_detach(struct host_region *host)
 	host->joined = false;
 	host->lost = true;
 	/* Who formats waits for it, and has not begun to write. */
-	if (!ivshmem_load32(&superblock->magic))
+	if (!ivshmem_load32(&superblock->magic) && is_own(host))
 		ivpeer_leave(ivshmem_host_line(host, host->own_id));
 }
 
