@@ -16,6 +16,8 @@
 
 /* Who took longer for a look writes no claim after it, but looks again */
 #define IVSHMEM_LOOK_MAX_MS	100
+/* No rest is longer */
+#define IVSHMEM_REST_BOUND	(60 * HZ)
 /* After this it is known of each slot whether somebody lives there */
 #define IVSHMEM_FULL_MS		(IVPEER_SILENT_MS + 2 * IVPEER_BEAT_MS)
 
@@ -49,7 +51,7 @@ u32 ivshmem_choice_slot(struct ivshmem_device *ivd,
 
 	if (__ratelimit(&ivd->refusal_limit))
 		dev_warn(&ivd->dev,
-			 "region has %u slots, and so none for slot %u: no functions; format it with more, or give another slot\n",
+			 "region has %u slots, and so none for slot %u: no functions; format it with more, or give another slot, or auto\n",
 			 region->slots, slot);
 	return IVSHMEM_NO_SLOT;
 }
@@ -90,6 +92,9 @@ void ivshmem_choice_begin(struct ivshmem_device *ivd)
 	for (slot = 0; slot < IVREGION_SLOTS_MAX; slot++)
 		ivslot_forget(&ivd->self.seen[slot]);
 	ivd->self.begun_at = jiffies;
+	/* One of long ago may lie ahead again, where jiffies have 32 bits */
+	if (time_after(ivd->self.rest_until, jiffies + IVSHMEM_REST_BOUND))
+		ivd->self.rest_until = jiffies;
 	ivshmem_choice_set(ivd, IVSHMEM_CHOICE_LOOK);
 }
 
@@ -177,7 +182,7 @@ static void ivshmem_choice_claim(struct ivshmem_device *ivd,
 
 	self->place = slot;
 	ivshmem_self_publish(ivd);
-	ivslot_claimed(&self->claim, get_random_u32(), ktime_to_ms(ktime_get()));
+	ivslot_claimed(&self->claim, get_random_u32(), ivshmem_choice_clock());
 	ivshmem_choice_set(ivd, IVSHMEM_CHOICE_CLAIM);
 }
 
@@ -194,7 +199,7 @@ static bool ivshmem_choice_wait(struct ivshmem_device *ivd, u32 slots)
 	ivshmem_choice_set(ivd, IVSHMEM_CHOICE_FULL);
 	if (__ratelimit(&ivd->refusal_limit))
 		dev_warn(&ivd->dev,
-			 "all %u slots are taken: no functions until one is free; have a machine leave, or format the region with more\n",
+			 "all %u slots are taken, by others or by a server: no functions until one is free; have a machine leave, or format the region with more\n",
 			 slots);
 	return true;
 }
@@ -213,7 +218,8 @@ static bool ivshmem_choice_try(struct ivshmem_device *ivd,
 			     get_random_u32());
 	if (slot == IVSLOT_NONE)
 		return ivshmem_choice_wait(ivd, slots);
-	if ((u32)ktime_to_ms(ktime_get()) - now > IVSHMEM_LOOK_MAX_MS ||
+	if (ivshmem_choice_clock() - now > IVSHMEM_LOOK_MAX_MS ||
+	    !ivregion_intact(ivshmem_superblock(ivd), &format->region) ||
 	    !ivslot_unchanged(&self->seen[slot], ivshmem_peer_line(ivd, slot)))
 		return false;
 	ivshmem_choice_claim(ivd, format, slot);
@@ -237,10 +243,23 @@ static bool ivshmem_choice_settle(struct ivshmem_device *ivd,
 }
 
 /**
+ * ivshmem_choice_clock() - the time by which slots are chosen
+ *
+ * It goes on while the machine sleeps.
+ *
+ * Context: Any.
+ * Return: milliseconds, modulo 2^32.
+ */
+u32 ivshmem_choice_clock(void)
+{
+	return ktime_to_ms(ktime_get_boottime());
+}
+
+/**
  * ivshmem_choice_step() - go on with choosing, after a look
  * @ivd: the device, whose own claim was found to stand, if there is one
  * @format: its format, each slot of which was looked at
- * @now: the time before the look
+ * @now: the time before the look, of ivshmem_choice_clock()
  *
  * When it has brought a slot, @self.slot is no longer IVSHMEM_NO_SLOT.
  *
@@ -253,6 +272,9 @@ bool ivshmem_choice_step(struct ivshmem_device *ivd,
 	switch (ivd->self.choice) {
 	case IVSHMEM_CHOICE_LOOK:
 	case IVSHMEM_CHOICE_FULL:
+		/* Functions are in the one that was lost: they go first */
+		if (ivd->self.slot != IVSHMEM_NO_SLOT)
+			return false;
 		ivshmem_choice_see(ivd, format, now);
 		return ivshmem_choice_try(ivd, format, now);
 	case IVSHMEM_CHOICE_CLAIM:

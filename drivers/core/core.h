@@ -440,6 +440,13 @@ ivshmem_server_line(struct ivshmem_device *ivd, u32 slot)
 	       (ivd->mem + ivregion_server_offset(slot));
 }
 
+/* The superblock, if there is one; likewise */
+static inline struct ivregion_superblock __ivshmem *
+ivshmem_superblock(struct ivshmem_device *ivd)
+{
+	return (struct ivregion_superblock __ivshmem *)ivd->mem;
+}
+
 /* Whether what the file was opened for is no more */
 static inline bool ivshmem_file_dead(const struct ivshmem_file *file)
 {
@@ -594,6 +601,7 @@ void ivshmem_choice_init(struct ivshmem_device *ivd);
 void ivshmem_choice_begin(struct ivshmem_device *ivd);
 bool ivshmem_choice_stands(struct ivshmem_device *ivd);
 void ivshmem_choice_lose(struct ivshmem_device *ivd);
+u32 ivshmem_choice_clock(void);
 bool ivshmem_choice_step(struct ivshmem_device *ivd,
 			 struct ivshmem_format *format, u32 now);
 const char *ivshmem_choice_text(const struct ivshmem_device *ivd);

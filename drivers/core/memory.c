@@ -180,8 +180,8 @@ int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode)
 	else if (mode != ivd->cache_mode || !ivd->mem)
 		ret = ivshmem_memory_change(ivd, mode);
 	up_write(&ivd->lock);
-	/* There may be a slot now */
-	if (!was_ordered && ivshmem_cache_is_ordered(ivd))
+	/* There may be a slot now, or none any more to choose */
+	if (was_ordered != ivshmem_cache_is_ordered(ivd))
 		ivshmem_region_reenter(ivd);
 	mutex_unlock(&ivd->region_lock);
 

@@ -336,6 +336,7 @@ bool ivshmem_peers_look(struct ivshmem_device *ivd,
 			struct ivshmem_format *format)
 {
 	u32 slot, now = ktime_to_ms(ktime_get());
+	u32 began = ivshmem_choice_clock();
 	bool changed;
 
 	changed = ivshmem_self_beat(ivd, format);
@@ -345,7 +346,7 @@ bool ivshmem_peers_look(struct ivshmem_device *ivd,
 			changed |= ivshmem_peer_look(ivd, format, slot, now);
 	}
 
-	return ivshmem_choice_step(ivd, format, now) || changed;
+	return ivshmem_choice_step(ivd, format, began) || changed;
 }
 
 /**

@@ -34,12 +34,6 @@
 
 static struct workqueue_struct *ivshmem_region_wq;
 
-static struct ivregion_superblock __ivshmem *
-ivshmem_superblock(struct ivshmem_device *ivd)
-{
-	return (struct ivregion_superblock __ivshmem *)ivd->mem;
-}
-
 static void ivshmem_format_release(struct kref *ref)
 {
 	struct ivshmem_format *format;

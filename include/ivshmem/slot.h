@@ -12,8 +12,8 @@
  * one; until then two write to one outbox, which ends the links in it, as any
  * foreign word in a link does.
  *
- * Nothing here waits, allocates or logs.  Times are milliseconds of any clock,
- * modulo 2^32.
+ * Nothing here waits, allocates or logs.  Times are milliseconds of a clock that
+ * does not stop while the machine sleeps, modulo 2^32.
  */
 #ifndef IVSHMEM_SLOT_H
 #define IVSHMEM_SLOT_H
@@ -21,10 +21,15 @@
 #include "peer.h"
 
 /*
- * Looks without a change after which a peer is silent here, besides the time:
- * where all machines were stopped together the clock alone says nothing.
+ * After so long without a sign of life a peer's slot is another one's.  More than
+ * IVPEER_SILENT_MS: who is only paused, or moved to another host, keeps it.
  */
-#define IVSLOT_LOOKS		11U
+#define IVSLOT_SILENT_MS	30000U
+/*
+ * Looks without a change that are needed, too: where all machines were stopped
+ * together the clock alone says nothing.
+ */
+#define IVSLOT_LOOKS		31U
 /*
  * How long a claim stands before it is settled, and a random time of up to this
  * more: several times of what a look and a store take, or two looks are apart.
@@ -126,7 +131,7 @@ static inline void ivslot_see(struct ivslot_seen *seen,
 	if (!peer->epoch)
 		seen->use = IVSLOT_EMPTY;
 	else if (seen->looks >= IVSLOT_LOOKS &&
-		 now - seen->changed_at > IVPEER_SILENT_MS)
+		 now - seen->changed_at > IVSLOT_SILENT_MS)
 		seen->use = IVSLOT_SILENT;
 }
 

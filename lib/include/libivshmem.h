@@ -288,7 +288,8 @@ enum ivshmem_region_state {
  * @slots:     places for peers, 2 to 64; 0 unless attached
  * @sections:  how many, 0 to 32; 0 unless attached
  * @slot:      the caller's place, its peer id; LIBIVSHMEM_NO_SLOT if the id
- *             is beyond @slots, or unless attached
+ *             is beyond @slots, if the driver of a device without doorbells has
+ *             none (yet), or unless attached
  * @epoch:     the caller's in the directory; 0 if it has not joined
  * @changes:   grows with each change of the region or of a peer
  */

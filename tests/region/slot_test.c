@@ -55,7 +55,7 @@ static void silence_takes_time_and_looks(void **state)
 	(void)state;
 	begin(&seen);
 	assert_int_equal(see(&seen, 5, 1, now), IVSLOT_TAKEN);
-	for (i = 0; i < IVPEER_SILENT_MS / IVPEER_BEAT_MS; i++) {
+	for (i = 0; i < IVSLOT_SILENT_MS / IVPEER_BEAT_MS; i++) {
 		now += IVPEER_BEAT_MS;
 		assert_int_equal(see(&seen, 5, 1, now), IVSLOT_TAKEN);
 	}

@@ -53,7 +53,7 @@ MISTAKES = {
               'IVPEER_RETURNED;', 'return IVPEER_JOINED;')],
     'slot': [
         _slot('clock-alone', 'seen->looks >= IVSLOT_LOOKS &&\n\t\t ', ''),
-        _slot('looks-alone', ' &&\n\t\t now - seen->changed_at > IVPEER_SILENT_MS)', ')'),
+        _slot('looks-alone', ' &&\n\t\t now - seen->changed_at > IVSLOT_SILENT_MS)', ')'),
         _slot('any-look-counts', '&&\n\t\t   now - seen->looked_at >= IVPEER_BEAT_MS / 2',
               ''),
         _slot('served-is-free', '\tif (served)\n\t\treturn;\n', '\t(void)served;\n'),
