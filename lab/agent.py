@@ -81,7 +81,9 @@ class Agent:
         left = deadline - time.monotonic()
         if left <= 0:
             raise AgentError(f"guest agent: no answer in {timeout:g} s")
-        line = self.lines.receive(min(PATIENCE, left))
+        # The longer the more are on their way: an agent that needs more than that for
+        # each answer would never come to the last one.
+        line = self.lines.receive(min(PATIENCE * len(marks), left))
         if line is None:
             marks.add(self._send_mark())
             return None

@@ -81,9 +81,12 @@ def _report(lines: list[str], start: int) -> Report | None:
             return _made(kind, lines, start, end, True)
         if last.search(_TIME.sub("", lines[end])):
             return _made(kind, lines, start, end + 1, True)
-    # A line that looks like one, or all that has come of one so far
-    whole = kind in ("KCSAN", "kmemleak")
-    return _made(kind, lines, start, len(lines) if whole else start + 1, kind == "kmemleak")
+    if kind not in ("KCSAN", "kmemleak"):
+        # A line that looks like one
+        return _made(kind, lines, start, start + 1, False)
+    # What has come of it so far; one that never ends takes no more than others.
+    end = min(start + _LONGEST, len(lines))
+    return _made(kind, lines, start, end, kind == "kmemleak" or end < len(lines))
 
 
 def _made(kind: str, lines: list[str], start: int, end: int, complete: bool) -> Report:

@@ -144,9 +144,11 @@ class VMs:
 
     def end(self) -> None:
         """End all of them, of which some can say first what is left of our modules."""
-        wrong = [checkup(vm, _tally) for vm in self.made]
-        for vm in self.made:
-            vm.kill()
+        try:
+            wrong = [checkup(vm, _tally) for vm in self.made]
+        finally:
+            for vm in self.made:
+                vm.kill()
         if any(wrong):
             pytest.fail("\n".join(filter(None, wrong)), pytrace=False)
 
@@ -252,12 +254,18 @@ def pytest_addoption(parser: Any) -> None:
                      "with our modules: for kernels that check themselves")
 
 
+def _tells_of_kernel(item: Any) -> bool:
+    """Whether a test boots guests that are looked at: not in a process of its own."""
+    return ("guest_modules" in item.fixturenames
+            and not item.nodeid.startswith(("tests/bench/", "tests/demo/")))
+
+
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     """Leave out what tells nothing about a kernel; the bound of each is the lab's, too."""
     if config.getoption("--guests-only"):
-        others = [item for item in items if "guest_modules" not in item.fixturenames]
+        others = [item for item in items if not _tells_of_kernel(item)]
         config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if "guest_modules" in item.fixturenames]
+        items[:] = [item for item in items if _tells_of_kernel(item)]
     usual = float(config.getini("timeout") or 0)
     for item in items:
         own = item.get_closest_marker("timeout")
