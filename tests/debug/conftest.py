@@ -16,6 +16,14 @@ if KERNEL not in NAMES:
     collect_ignore_glob = ["test_*.py"]
 
 
+def pytest_collection_modifyitems(config, items):
+    """What only one of the kernels looks for is left to that one."""
+    others = [item for item in items if (mark := item.get_closest_marker("kernel"))
+              and mark.args[0] != KERNEL]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
 @pytest.fixture(scope="session")
 def planted(guest_kernel, guest_modules) -> Path:
     """The module with flaws, built for the guests' kernel."""

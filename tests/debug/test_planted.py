@@ -17,7 +17,6 @@ from lab.checkup import checkup
 from lab.reports import parse
 from lab.testing import expected_alarms
 
-from .conftest import KERNEL
 
 # Flaw -> kind of the report, and how its first line starts
 FLAWS = {
@@ -57,7 +56,7 @@ while not left:
 print(failed)
 """
 
-debug_only = pytest.mark.skipif(KERNEL != "debug", reason="the other kernel looks for it")
+debug_only = pytest.mark.kernel("debug")
 
 
 @debug_only
@@ -122,7 +121,7 @@ def rewritten(path):
         writer.join()
 
 
-@pytest.mark.skipif(KERNEL != "kcsan", reason="the other kernel looks for it")
+@pytest.mark.kernel("kcsan")
 def test_double_fetch(vms, planted, tmp_path):
     """A plain read of memory that a process of the host writes meanwhile."""
     memory = tmp_path / "memory"
