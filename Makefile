@@ -91,14 +91,12 @@ crash: ## kill everything, ROUNDS=200 times, under load (SEED=N; build/campaign/
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@$(PYTHON) -m tests.campaign crash --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
-HOURS ?= 1
-
 .PHONY: soak
 soak: ## everything at once for HOURS=1, and whether anything grows (build/soak/soak.svg)
-	@scripts/setup build lab test soak
+	@scripts/setup build lab test
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
-	@$(PYTHON) -m tests.campaign soak --hours $(HOURS) $(if $(SEED),--seed $(SEED))
+	@$(PYTHON) -m tests.campaign soak --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED))
 
 .PHONY: proof
 proof: ## prove the shared format, for all that a hostile peer can do

@@ -119,10 +119,18 @@ class Machine:
         """End QEMU as if the power failed."""
         self.vm.kill()
         self._collect()
+        if self.vm.console.alarms():
+            raise Failed(f"{self.name}: its console was alarming\n{self.evidence()}")
 
     def reset(self) -> None:
         """Press its button."""
+        self.judge()
         self.vm.reset()
+        text = self.vm.console.text()[self.vm.console.seen:]
+        before = text[:next_boot(text)]
+        if ALARM.search(before):
+            raise Failed(f"{self.name}: alarming before its reset\n{self.evidence()}")
+        self.vm.console.seen += len(before)
         self._note_hiccups()
         self._collect()
         self.begin()
@@ -131,9 +139,13 @@ class Machine:
         """Have its kernel panic, and boot again by itself."""
         self.judge()
         self.vm.forget_events("RESET")
-        # The order has to be answered before.
-        self.vm.spawn("busybox sleep 0.2; echo c > /proc/sysrq-trigger")
+        # An order that is not answered would be given again.
+        order = self.vm.share / "panic"
+        self.vm.spawn("until [ -e /mnt/share/panic ]; do busybox sleep 0.05; done; "
+                      "echo c > /proc/sysrq-trigger")
+        order.touch()
         self.vm.wait_reset(BOUND)
+        order.unlink()
         self._collect()
         self._skip_panic()
         self._note_hiccups()

@@ -45,7 +45,6 @@ class Link:
         self.manager = Manager(
             self.directory, "--link", f"lab,socket={self.socket},size=64M,peers={PEERS},"
             f"vectors={VECTORS},layout={LAYOUT}")
-        self.manager.start()
 
     @property
     def pid(self) -> int:
@@ -80,6 +79,7 @@ class Rig:
         """Start everything, and wait until all loads run; in the main thread."""
         self.link = Link()
         self.stack.callback(self.link.close)
+        self.link.manager.start()
         self.image = self._image()
         self.back = BlkServer(self.link, self.image, "--writers=all",  # type: ignore[arg-type]
                               directory=self.directory).start()
@@ -114,7 +114,11 @@ class Rig:
 
     def start_anew(self) -> None:
         """After a failure: other memory, another disk, new machines."""
-        self.ended = self.totals()
+        try:
+            self.ended = self.totals()
+        except Failed:
+            # What was wrong has been reported; what had gone before it is not counted.
+            pass
         vm = self.directory / "vm"
         self.stack.close()
         number = 1

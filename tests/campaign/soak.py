@@ -30,6 +30,8 @@ from .machine import BOUND, DISK, NODE, SHARE, VECTORS, Failed, Machine
 from .rig import MACHINES, Rig
 from .sampling import Sampler
 
+# A sample may be so late, in seconds.
+LATE = 60
 # One crash in so many events.
 CRASHES = 5
 # Server and disk, in the first half only.
@@ -139,6 +141,9 @@ class Soak:
                 self.rig.judge()
             except Failed as error:
                 self.failures.append(str(error))
+        until = max((sample["seconds"] for sample in self.sampler.samples), default=0)
+        if not self.failures and until < self.seconds - LATE:
+            self.failures.append(f"no figures after {until:.0f} s")
 
     # What became of it
 

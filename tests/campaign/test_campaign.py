@@ -2,6 +2,7 @@
 """The campaigns, for a short time: each common crash once, then everything at once."""
 
 import itertools
+from random import SystemRandom
 
 import pytest
 
@@ -31,8 +32,10 @@ def rig(guest_modules, userspace):
 @pytest.mark.timeout(1800)
 def test_crashes_are_survived(rig):
     """Each at a random instant; all run again, nothing is wrong."""
-    crashes = plan(None, len(SHORT), MACHINES, SHORT, longest_pause=2, haste=8)
-    campaign = Campaign(crashes, 0, rig)
+    seed = SystemRandom().randrange(1 << 32)
+    print(f"seed {seed}")
+    crashes = plan(seed, len(SHORT), MACHINES, SHORT, longest_pause=2, haste=8)
+    campaign = Campaign(crashes, seed, rig)
     campaign.run()
     outcome = campaign.outcome()
     assert not outcome["failures"], outcome["failures"]

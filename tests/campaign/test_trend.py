@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from . import trend
+from . import plot, trend
 from .sampling import parse
 from .soak import survived, table
 
@@ -103,8 +103,6 @@ def test_verdict_and_table():
 
 def test_plot(tmp_path):
     """An SVG that has all panels."""
-    pytest.importorskip("matplotlib", reason="python3-matplotlib is installed by make soak")
-    from . import plot
     figures = parse(SAID)
     host = {"VmRSS": 5000, "descriptors": 20}
     outcome = {"events": [{"seconds": 3, "crash": True, "what": ""}], "samples": [

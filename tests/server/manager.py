@@ -29,7 +29,7 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(str(directory / 'manager'))
         self.socket.settimeout(0.05)
-        self.thread = threading.Thread(target=self._listen)
+        self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
 
     def _listen(self) -> None:
