@@ -23,6 +23,8 @@ BOUND = 120
 # A run of all tests is to write 100 million at least, most of them while guests look.
 WORDS = 3_000_000
 SECONDS = 1
+# For how long random attacks are to go on
+HOURS = float(os.environ.get("HOURS", "0"))
 
 
 def listed(*subjects: str) -> list[Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.blk.guest import folder
 
-from .attacker import COUNT
+from .attacker import COUNT, HOURS
 from .rig import Rig
 
 
@@ -18,6 +18,14 @@ def rig(module_vms: Any, module_servers: Any) -> Iterator[Rig]:
     """Two guests with an attacked and a quiet region."""
     with folder() as directory, ExitStack() as stack:
         yield Rig(module_vms, module_servers, stack, directory)
+
+
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """What goes on for HOURS does so only when asked to."""
+    others = [item for item in items if item.name == "test_for_hours" and not HOURS]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -160,6 +160,15 @@ class Rig:
         self.endured = 0
         attack("heartbeats", self.attacked.address, words=1, seconds=0, renew=True)
 
+    def recovers(self, name: str) -> None:
+        """After an attack all works again; the next one begins with links that rest little."""
+        try:
+            self.works()
+        except BaseException:
+            self.renew()
+            raise
+        self.count(name)
+
     def count(self, name: str) -> None:
         """Links rest longer after each attack: let them forget that now and then."""
         self.endured = 0 if name in RENEWING else self.endured + 1

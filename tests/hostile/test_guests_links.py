@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Guests in a region whose links and rings are attacked, as a whole or by one peer."""
 
-import os
 import random
 import time
 from typing import Iterator
@@ -11,21 +10,18 @@ import pytest
 from tests.net.card import Witness, together
 from tests.net.test_crash import lost, memory
 
-from .attacker import listed
+from .attacker import HOURS, listed
 from .rig import Rig, wait_idle
 
-HOURS = float(os.environ.get("HOURS", "0"))
 # Of a peer that writes only what is its own
-OWN = ["handshakes", "link-epochs", "indices-far", "never-empty", "lengths", "net-frames",
-       "disk-responses", "random"]
+OWN = ["handshakes", "never-empty", "disk-responses", "random"]
 
 
 @pytest.mark.parametrize("name", listed("links"))
 def test_attack(rig: Rig, name: str) -> None:
     """Another region goes on meanwhile, and the attacked one afterwards."""
     rig.attack(name)
-    rig.works()
-    rig.count(name)
+    rig.recovers(name)
 
 
 @pytest.fixture(scope="class")
@@ -41,7 +37,7 @@ def neighbours(rig: Rig) -> Iterator[Witness]:
 class TestOwnWords:
     """What a peer writes in its own slot costs its own links: others go on in the same region."""
 
-    @pytest.mark.attack("A07", "A11", "A12", "A14", "A17", "A22", "A28")
+    @pytest.mark.attack("A06", "A11", "A13", "A14", "A17", "A28")
     @pytest.mark.parametrize("name", OWN)
     def test_attack(self, rig: Rig, neighbours: Witness, name: str) -> None:
         """By a peer that has joined."""
@@ -79,8 +75,7 @@ def test_for_hours(rig: Rig) -> None:
     while True:
         seed = random.randrange(2 ** 32)
         print(f"random attack with seed {seed}", flush=True)
-        rig.attack("random", seed=seed, words=20_000_000 if HOURS else 3_000_000,
-                   seconds=10 if HOURS else 1)
+        rig.attack("random", seed=seed, words=20_000_000, seconds=10)
         rig.works()
         if time.monotonic() > end:
             break

@@ -15,5 +15,4 @@ from .rig import Rig
 def test_attack(rig: Rig, name: str) -> None:
     """Another region goes on meanwhile, and the attacked one afterwards."""
     rig.attack(name)
-    rig.works()
-    rig.count(name)
+    rig.recovers(name)

@@ -83,12 +83,12 @@ def processor_time(pid: int) -> float:
 
 
 def wait_quiet(pid: int) -> None:
-    """Wait until a process has done nothing between two looks."""
+    """Wait until a process has done nothing between fifty looks."""
     seen = [processor_time(pid)]
 
     def rests() -> bool:
         seen.append(processor_time(pid))
-        return seen[-1] == seen[-2] and len(seen) > 50
+        return len(seen) > 50 and seen[-1] == seen[-51]
 
     wait_until(rests, f"process {pid} to rest", BOUND)
 
@@ -106,7 +106,8 @@ def test_attack(host: tuple[Server, BackEnd], name: str) -> None:
             stack.callback(process.wait, BOUND)
             stack.callback(process.kill)
         with Attack(name, server.address, seconds=SECONDS) as running:
-            number = 0
+            # Each attack meets another one first.
+            number = sum(name.encode())
             while running.process.poll() is None:
                 look(COMMANDS[number % len(COMMANDS)], server.address)
                 number += 1
