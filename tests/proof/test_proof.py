@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What of 'make proof' is quick: each prover proves something, and can fail."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def test_a_search_by_spin_finds_nothing(tmp_path: Path, search: spin.Search):
 def test_spin_finds_a_mistake(tmp_path: Path, search: spin.Search):
     verdict = spin.run(search, tmp_path)
     assert not verdict.holds
-    assert 'assertion violated' in verdict.output
+    # Or a run that comes to rest where it may not
+    assert re.search('assertion violated|invalid end state', verdict.output)
 
 
 @pytest.mark.attack("A19")
