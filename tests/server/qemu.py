@@ -144,9 +144,19 @@ class Qemu:
             for key, value in (one.split('=') for one in properties)}})
         return self
 
+    @property
+    def chardev(self) -> str:
+        """The connection's name."""
+        return self.device.split('chardev=')[1].split(',')[0]
+
+    def connected(self) -> bool:
+        """Whether QEMU knows of its connection, which is later than the server does."""
+        return any(one['label'] == self.chardev and not one['filename'].startswith('disc')
+                   for one in self.monitor.command('query-chardev', {}))
+
     def connect(self, path) -> None:
         """Replace the connection; there must be no device that uses it."""
-        name = self.device.split('chardev=')[1].split(',')[0]
+        name = self.chardev
         self.monitor.command('chardev-remove', {'id': name})
         self.monitor.command('chardev-add', {'id': name, 'backend': {
             'type': 'socket', 'data': {'server': False, 'addr': {

@@ -26,11 +26,12 @@ def again(request) -> str:
 
 @pytest.fixture
 def plug(qemu, again, directory):
-    """Start a QEMU, and plug the device in when the server has logged its connection."""
+    """Start a QEMU, and plug the device in when its connection is there, for both ends."""
     def begin(log: Callable[[], str]) -> Qemu:
         machine = qemu(directory / 'lab.sock', vectors=VECTORS, machine='pc',
                        chardev=again, plugged=False)
         wait_until(lambda: f'pid {machine.process.pid} ' in log(), 'its connection')
+        wait_until(machine.connected, 'it to know')
         return machine.plug().enable()
     return begin
 
