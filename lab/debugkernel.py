@@ -3,7 +3,7 @@
 
 KERNEL=debug looks for wrong use of memory, locks and objects, and can let things fail;
 KERNEL=kcsan looks for accesses that race. Their configurations are in lab/kernels, and
-hold what guests and tests need and no more: they are built in a quarter of an hour.
+hold what guests and tests need and no more, so that they are soon built.
 
 A kernel lies below build/kernel as Debian's do, and is built anew when its configuration
 or the fetched sources have changed.
@@ -105,8 +105,8 @@ def _build(name: str) -> str:
     with locked("build-kernel"):
         _unpack()
         _configure(name, objects)
-        say(f"building the {name} kernel of {PACKAGE} {_version()} once: a quarter of an "
-            "hour or two")
+        say(f"building the {name} kernel of {PACKAGE} {_version()} once: it took half an "
+            "hour on two processors with other work")
         _compile(name, objects)
         release = (objects / "include/config/kernel.release").read_text().strip()
         _install(release, objects)
