@@ -37,10 +37,35 @@ _boot_seconds: list[float] = []
 # What kernels have reported, and how hard they looked for it
 _tally: Counter[str] = Counter()
 TALLY = BUILD / "test/reports.json"
+# What has failed so far: a whole run takes most of an hour, and tells at its end
+FAILURES = BUILD / "test/failures.log"
+
+
+class _Failures:
+    """Says what fails as it does, and keeps it for who cannot wait for the end."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        FAILURES.parent.mkdir(parents=True, exist_ok=True)
+        FAILURES.write_text("")
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """A phase of a test has ended, in this process or in one of the others."""
+        if not report.failed:
+            return
+        with FAILURES.open("a") as log:
+            log.write(f"{report.nodeid} ({report.when})\n{report.longreprtext}\n")
+            log.writelines(f"--- {title}\n{text}\n" for title, text in report.sections)
+        terminal = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal:
+            terminal.ensure_newline()
+            terminal.write_line(f"FAILED {report.nodeid}: see {FAILURES}")
 
 
 def pytest_configure(config: Any) -> None:
     """Announce our marker, be patient, and take a polite kill like Ctrl-C."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Failures(config))
     config.addinivalue_line("markers", "console_expects(regex): console lines that "
                             "match are no reason to fail this test")
 

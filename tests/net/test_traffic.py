@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from lab.agent import poll_until
+
 from .card import BOUND, Capture, Stream, exchange, together, transfer, until
 
 MIB = 1 << 20
@@ -105,10 +107,16 @@ def test_ping_to_all(trio):
 def test_arp_is_a_broadcast(trio):
     """Both others see who is asked for, one answers."""
     a, b, c = trio
-    wanted = f"arp and ether src {a.mac} and ether broadcast"
+    wanted = f"arp dst host {b.address} and ether src {a.mac} and ether broadcast"
     captures = together(lambda card: Capture(card, wanted, count=1), (b, c))
-    a.vm.run(f"ip neigh flush dev {a.name}")
-    a.reach(b.address)
+
+    def ask():
+        """A question of b's to a, at this instant, would tell a what it wants to know."""
+        a.vm.run(f"ip neigh flush dev {a.name}")
+        a.reach(b.address)
+        return captures[0].process.poll() is not None
+
+    poll_until(ask, BOUND, "a question to all")
     for capture in captures:
         assert f"who-has {b.address}" in capture.wait().lines()[0]
 
