@@ -171,6 +171,10 @@ class Card:
         return {name: value.startswith("on") for name, value in
                 re.findall(r"^\s*([\w-]+): (\w+)", self.ethtool("-k"), re.M)}
 
+    def forget(self) -> None:
+        """Forget all neighbours; of one that is just being used ip says that it stays."""
+        self.vm.run(f"ip neigh flush dev {self.name}", check=False)
+
     def reach(self, address: str, count: int = 1, timeout: float = 60) -> None:
         """Ping until an answer comes, then @count times without a loss."""
         self.vm.wait_for(["ping", "-n", "-c", "1", "-W", "1", address], timeout)

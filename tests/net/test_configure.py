@@ -123,7 +123,7 @@ def test_another_address(trio):
         c.configure()
 
         def see(card, address=address):
-            card.vm.run(f"ip neigh flush dev {card.name}")
+            card.forget()
             card.reach(c.address)
             assert address in card.vm.run(f"ip neigh show {c.address}").stdout
 

@@ -112,7 +112,7 @@ def test_arp_is_a_broadcast(trio):
 
     def ask():
         """A question of b's to a, at this instant, would tell a what it wants to know."""
-        a.vm.run(f"ip neigh flush dev {a.name}")
+        a.forget()
         a.reach(b.address)
         return captures[0].process.poll() is not None
 
