@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.debugkernel import NAMES
+from lab.kernel import Kernel
 
 KERNEL = os.environ.get("KERNEL", "")
 # The others would find nothing
@@ -24,15 +25,26 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in others]
 
 
-@pytest.fixture(scope="session")
-def planted(guest_kernel, guest_modules) -> Path:
-    """The module with flaws, built for the guests' kernel."""
+def built(name: str, guest: Kernel) -> Path:
+    """The only module of a folder of this one, built for the guests' kernel."""
     # Below the tree, where guests see it
-    folder = Path(__file__).parents[2] / "build/test/planted" / guest_kernel.release
+    folder = Path(__file__).parents[2] / "build/test" / name / guest.release
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(Path(__file__).with_name("planted"), folder)
-    done = subprocess.run(["make", "-C", guest_kernel.headers, f"M={folder}",
-                           *guest_kernel.make_arguments, "modules"],
-                          text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    shutil.copytree(Path(__file__).with_name(name), folder)
+    done = subprocess.run(["make", "-C", guest.headers, f"M={folder}", *guest.make_arguments,
+                           "modules"], text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert not done.returncode, done.stdout
-    return folder / "ivshmem_planted.ko"
+    return next(folder.glob("*.ko"))
+
+
+@pytest.fixture(scope="session")
+def planted(guest_kernel: Kernel, guest_modules: None) -> Path:  # pylint: disable=unused-argument
+    """The module with flaws."""
+    return built("planted", guest_kernel)
+
+
+@pytest.fixture(scope="session")
+def delays(guest_kernel: Kernel, guest_modules: None) -> Path:  # pylint: disable=unused-argument
+    """The module that holds up who calls a function."""
+    return built("delays", guest_kernel)
