@@ -98,6 +98,10 @@ soak: ## everything at once for HOURS=1, and whether anything grows (build/soak/
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@$(PYTHON) -m tests.campaign soak --hours $(or $(HOURS),1) $(if $(SEED),--seed $(SEED))
 
+.PHONY: assurance
+assurance: ## what the last whole runs have found, in one (build/assurance.json)
+	@$(PYTHON) scripts/assurance
+
 .PHONY: proof
 proof: ## prove the shared format, for all that a hostile peer can do
 	@scripts/setup build test

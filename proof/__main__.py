@@ -16,6 +16,7 @@ from typing import Callable
 
 from lab.log import LabError
 from lab.paths import BUILD
+from lab.record import keep
 
 from . import cbmc, herd, relacy, spin
 from .mutants import CHECKED, UNORDERED, Mutant
@@ -139,12 +140,15 @@ def main() -> int:
     argparse.ArgumentParser(prog="python3 -m proof", description=__doc__.split("\n")[0]
                             ).parse_args()
     report = Report()
+    start = time.monotonic()
     try:
         summary = prove_all(report)
     except (LabError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         print(f"proof: {error}", file=sys.stderr)
         return 1
     print(summary)
+    keep("proof", "make proof", time.monotonic() - start,
+         {"summary": summary, "failed": report.failed})
     return 1 if report.failed else 0
 
 

@@ -79,6 +79,26 @@ def _links(tree: Tree, name: str) -> Iterator[Finding]:
                 yield Finding(name, number, f"link to {target}: there is no such file")
 
 
+EVIDENCE = re.compile(r"``((?:tests|proof|lab|scripts)/[\w./-]+)(?:::(\w+)(?:\[[^`]*\])?)?``")
+
+
+@check("evidence", "what Documentation/assurance refers to exists")
+def evidence(tree: Tree) -> Outcome:
+    """Files and tests that are named as holding a promise up."""
+    names = [n for n in tree.files if n.startswith("Documentation/assurance/")]
+    return Outcome(count(names), [f for n in names for f in _evidence(tree, n)])
+
+
+def _evidence(tree: Tree, name: str) -> Iterator[Finding]:
+    for number, line in enumerate(tree.lines(name), 1):
+        for match in EVIDENCE.finditer(line):
+            path, test = match.groups()
+            if not (tree.root / path).exists():
+                yield Finding(name, number, f"{path}: there is no such file")
+            elif test and not re.search(rf"^\s*def {test}\(", tree.text(path), re.M):
+                yield Finding(name, number, f"{path}: has no test {test}")
+
+
 RST_CODE = re.compile(r"^\.\. code-block:: c\n\n((?:[ \t]+.*\n|\n)+)", re.M)
 MD_CODE = re.compile(r"^```c\n(.*?)^```$", re.M | re.S)
 

@@ -24,11 +24,14 @@ from typing import Any
 from bench.report import guests, say
 from lab import LabError, VMDied
 from lab.paths import BUILD
+from lab.record import keep
 
 from .crashes import KINDS, Crash, plan, strike
 from .machine import Failed
 from .rig import MACHINES, Rig
 
+# What is written unless told otherwise, and then kept as the last whole run
+OUTPUT = BUILD / "campaign/crash.json"
 # After so many failures the rest would tell nothing new.
 FAILURES = 5
 # What says that something was not survived
@@ -120,12 +123,18 @@ def table(outcome: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def finish(campaign: Campaign, path: Path) -> int:
-    """Write and print what there is; the exit status."""
+def finish(campaign: Campaign, path: Path, whole: bool) -> int:
+    """Write and print what there is; the exit status.
+
+    @whole: it was of all kinds.
+    """
     outcome = campaign.outcome()
     outcome["machine"] = guests()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(outcome, indent=2) + "\n")
+    if whole and path == OUTPUT:
+        keep("crash", f"make crash ROUNDS={outcome['rounds']} SEED={outcome['seed']}",
+             outcome["seconds"], outcome)
     print(f"\n{table(outcome)}\n{outcome['done']} of {outcome['rounds']} rounds, seed "
           f"{outcome['seed']}, in {campaign.elapsed()}; details: {os.path.relpath(path)}",
           flush=True)
@@ -142,7 +151,7 @@ def main(words: list[str]) -> int:
                         help="does again what another run did (random)")
     parser.add_argument("--kind", action="append", choices=list(KINDS),
                         help="crashes of this kind only; may be repeated")
-    parser.add_argument("--output", type=Path, default=BUILD / "campaign/crash.json",
+    parser.add_argument("--output", type=Path, default=OUTPUT,
                         help="file that is written (build/campaign/crash.json)")
     args = parser.parse_args(words)
     if args.rounds < 1:
@@ -160,4 +169,4 @@ def main(words: list[str]) -> int:
         except ERRORS as error:
             say(f"crash: {error}")
             status = 1
-        return finish(campaign, args.output) or status
+        return finish(campaign, args.output, not args.kind) or status

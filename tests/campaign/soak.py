@@ -20,6 +20,7 @@ from typing import Any, Callable
 
 from bench.report import guests, say
 from lab.paths import BUILD
+from lab.record import keep
 from tests.net.card import SUBNET
 from tests.net.peer import NetPeer
 
@@ -30,6 +31,8 @@ from .machine import BOUND, DISK, NODE, SHARE, VECTORS, Failed, Machine
 from .rig import MACHINES, Rig
 from .sampling import Sampler
 
+# What is written unless told otherwise, and then kept as the last whole run
+OUTPUT = BUILD / "soak/soak.json"
 # A sample may be so late, in seconds.
 LATE = 60
 # One crash in so many events.
@@ -190,6 +193,9 @@ def finish(soak: Soak, path: Path, draw: bool) -> int:
     outcome["machine"] = guests()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(outcome, indent=1) + "\n")
+    if path == OUTPUT:
+        keep("soak", f"make soak HOURS={soak.seconds / 3600:g} SEED={soak.seed}",
+             outcome["seconds"], outcome)
     print(f"\n{table(outcome)}\nseed {soak.seed}, {outcome['seconds'] / 60:.1f} minutes; "
           f"details: {os.path.relpath(path)}", flush=True)
     if draw:
@@ -211,7 +217,7 @@ def main(words: list[str]) -> int:
                         help="seconds from one look to the next (5)")
     parser.add_argument("--no-plot", action="store_true",
                         help="do not draw, for which python3-matplotlib is needed")
-    parser.add_argument("--output", type=Path, default=BUILD / "soak/soak.json",
+    parser.add_argument("--output", type=Path, default=OUTPUT,
                         help="file that is written (build/soak/soak.json)")
     args = parser.parse_args(words)
     if args.hours <= 0 or args.interval <= 0:

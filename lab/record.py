@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Keeps what the last whole run of each kind has found, for 'make assurance' to collect."""
+
+import json
+import subprocess
+import time
+from typing import Any
+
+from .paths import BUILD, ROOT
+
+RECORDS = BUILD / "assurance"
+
+
+def _commit() -> str:
+    """What was run; "" where there is no repository."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT,
+                              text=True, check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
+
+
+def keep(name: str, command: str, seconds: float, found: dict[str, Any]) -> None:
+    """Write build/assurance/@name.json, in the place of what was there.
+
+    @command ran for @seconds and has just ended; @found is what there is to be said of it.
+    """
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    record = {"command": command, "ended": time.strftime("%Y-%m-%d %H:%M"),
+              "commit": _commit(), "seconds": round(seconds), "found": found}
+    (RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
