@@ -109,8 +109,13 @@ proof: ## prove the shared format, for all that a hostile peer can do
 
 .PHONY: check
 check: ## look for mistakes in the sources without running them
-	@scripts/setup build lab check
+	@scripts/setup build lab check docs
 	@scripts/check
+
+.PHONY: docs
+docs: ## render the documents and manual pages as HTML (build/docs)
+	@scripts/setup docs
+	@scripts/build-docs
 
 .PHONY: shell
 shell: ## two virtual machines to type into, with the driver loaded
@@ -147,4 +152,4 @@ setup: ## install missing Debian packages, fetch the guest kernel
 .PHONY: clean
 clean: ## remove what was built; fetched kernels and packages stay
 	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
-		build/lab/vm
+		build/docs build/doctrees build/lab/vm

@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,29 +32,20 @@ def _rst(tree: Tree) -> list[str]:
     return [name for name in tree.files if name.endswith(".rst")]
 
 
-RST_PROGRAM = """
-import sys
-from docutils.core import publish_doctree
-for name in sys.argv[1:]:
-    with open(name, encoding="utf-8") as file:
-        publish_doctree(file.read(), source_path=name,
-                        settings_overrides={"report_level": 2, "halt_level": 5,
-                                            "syntax_highlight": "none"})
-"""
+CONFIGURATION = Path(__file__).resolve().parents[2] / "Documentation"
 
 
-@check("rst", "docutils reads the reStructuredText without a warning")
-def rst(tree: Tree) -> Outcome:
+@check("docs", "Sphinx reads the documents without a warning")
+def docs(tree: Tree) -> Outcome:
     """Documents that can be rendered as they were meant."""
     names = _rst(tree)
     if not names:
         return Outcome("0 files")
-    python_module("docutils")
-    done = subprocess.run([PYTHON, "-c", RST_PROGRAM, *names], cwd=tree.root, text=True,
-                          stderr=subprocess.PIPE, check=False)
-    findings = located(done.stderr, tree.root)
-    if done.returncode and not findings:
-        findings = [Finding(names[0], 0, done.stderr.strip())]
+    python_module("myst_parser")
+    with tempfile.TemporaryDirectory() as output:
+        findings = run_tool([PYTHON, "-B", "-m", python_module("sphinx"), "-q", "-W",
+                             "--keep-going", "-E", "-b", "dummy", "-c", CONFIGURATION,
+                             tree.root, output], tree)
     return Outcome(count(names), findings)
 
 

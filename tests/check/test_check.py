@@ -78,13 +78,15 @@ SOUND = {
     "LICENSES/GPL-2.0-only.txt": "the text of the licence\n",
     "README.md": "# Sound\n\nSee [the text](Documentation/text.rst).\n"
                  "\n```c\nint frob(void);\n```\n",
+    "Documentation/index.rst": f".. {GPL}\n\nIndex\n=====\n\n.. toctree::\n   :glob:\n\n   *\n"
+                               "   ../README\n",
     "Documentation/text.rst": f".. {GPL}\n\nText\n====\n\nSome text.\n",
     "Documentation/frob.1": f""".\\" {GPL}
 .TH FROB 1 2024-01-01
 .SH NAME
 frob \\- do nothing
 """,
-    "Documentation/uapi.rst": f".. {GPL}\n\nEINVAL: it is invalid.\n",
+    "Documentation/uapi.rst": f".. {GPL}\n\nErrors\n======\n\nEINVAL: it is invalid.\n",
     "include/uapi/linux/ivshmem.h": f"/* {GPL} WITH Linux-syscall-note */\n"
                                     "#define IVSHMEM_ERROR\tEINVAL\n"
                                     "extern const int ivshmem;\n",
@@ -136,7 +138,7 @@ WRONG = {
               r"tools/frob\.sh:4: note: Double quote"),
     "man": ("Documentation/frob.1", SOUND["Documentation/frob.1"] + ".Xx\n",
             r"Documentation/frob\.1:5: .*skipping unknown macro"),
-    "rst": ("Documentation/text.rst", SOUND["Documentation/text.rst"] + "\nLong title\n====\n",
+    "docs": ("Documentation/text.rst", SOUND["Documentation/text.rst"] + "\nLong title\n====\n",
             r"Documentation/text\.rst:9: .*underline too short"),
     "links": ("README.md", "# Sound\n\nSee [the text](Documentation/none.rst).\n",
               r"README\.md:3: link to Documentation/none\.rst: there is no such file"),
