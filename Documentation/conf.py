@@ -29,6 +29,7 @@ smartquotes = False             # options begin with two hyphens
 highlight_language = "none"
 myst_heading_anchors = 3
 graphviz_output_format = "svg"
+graphviz_dot_args = ["-Gbgcolor=transparent"]
 
 html_theme = "alabaster"
 html_theme_options = {"page_width": "1100px", "fixed_sidebar": True,
