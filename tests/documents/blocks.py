@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The literal blocks of the documents, and what the comments before them ask for.
+
+``.. run: vm-a vm-b`` has the next block run in these places; after a semicolon:
+
+``until it ends``     in the background; it has to end, and well, before the next one there
+``until stopped``     in the background; it is interrupted then
+``opens PATH``        in the background; go on when a process there has opened PATH
+
+``.. shows`` says that the next block is what the last one has printed: ``...`` stands for
+anything, and numbers for other ones. ``.. check: KIND`` is for what cannot be run.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from docutils import nodes
+from docutils.core import publish_doctree
+
+from lab.paths import ROOT
+
+DOCUMENTS = ROOT / "Documentation"
+NUMBER = re.compile(r"\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*\b")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A literal block, and the comment before it."""
+
+    document: str
+    text: str
+    mark: str = ""
+    argument: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.document}: {self.text.splitlines()[0]}"
+
+    @property
+    def places(self) -> list[str]:
+        """Where it is to be run."""
+        return self.argument.partition(";")[0].split()
+
+    @property
+    def manner(self) -> str:
+        """How it ends, if it is run in the background."""
+        return self.argument.partition(";")[2].partition(";")[0].strip()
+
+    @property
+    def opens(self) -> str:
+        """What it opens before the next block is run."""
+        return self.argument.rpartition("opens ")[2] if "opens " in self.argument else ""
+
+
+def blocks(path: Path) -> list[Block]:
+    """All literal blocks of a document that is reStructuredText."""
+    tree = publish_doctree(path.read_text(), settings_overrides={
+        "report_level": 5, "syntax_highlight": "none"})
+    found, comment = [], ""
+    for node in tree.findall():
+        if isinstance(node, nodes.comment):
+            comment = node.astext()
+        elif isinstance(node, nodes.literal_block):
+            mark, _, argument = comment.partition(":")
+            known = mark in ("run", "shows", "check")
+            found.append(Block(path.name, node.astext(), *(
+                (mark, argument.strip()) if known else ())))
+            comment = ""
+    return found
+
+
+def markdown_blocks(path: Path) -> list[Block]:
+    """The same of one that is Markdown, which has no marks."""
+    return [Block(path.name, text) for text in
+            re.findall(r"^```\n(.*?)^```$", path.read_text(), re.M | re.S)]
+
+
+def everywhere() -> list[Block]:
+    """Those of all documents."""
+    return [block for path in sorted(DOCUMENTS.rglob("*.rst")) for block in blocks(path)] + \
+        [block for path in sorted(ROOT.glob("*.md")) for block in markdown_blocks(path)]
+
+
+def marked(mark: str) -> list[Block]:
+    """All blocks with a mark."""
+    return [block for block in everywhere() if block.mark == mark]
+
+
+def differs(shown: str, printed: str) -> str:
+    """The first line of @shown that is not in @printed, in this order; "" if none."""
+    rest = [line.strip() for line in printed.splitlines() if line.strip()]
+    anything = False
+    for line in shown.splitlines():
+        if line.strip() == "...":
+            anything = True
+            continue
+        pattern = _pattern(line.strip())
+        while anything and rest and not re.fullmatch(pattern, rest[0]):
+            rest.pop(0)
+        if not rest or not re.fullmatch(pattern, rest.pop(0)):
+            return line
+        anything = False
+    return "" if anything or not rest else f"{rest[0]} (is not shown)"
+
+
+def _pattern(line: str) -> str:
+    parts = [r"\s+".join(map(re.escape, re.split(r"\s+", part))) for part in
+             NUMBER.sub("\0", line).split("...")]
+    return ".*".join(parts).replace(re.escape("\0"), r"(?:0x)?[0-9a-f]+")

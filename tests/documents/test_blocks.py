@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the documents show and cannot be run here is right at least in its form."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Iterator
+from xml.etree import ElementTree
+
+import pytest
+
+from lab.paths import ROOT, USERSPACE
+
+from .blocks import DOCUMENTS, Block, everywhere, marked
+from .world import OWN
+
+PROGRAMS = {"ivshmem": USERSPACE / "tools/ivshmem/ivshmem",
+            "ivshmemd": USERSPACE / "server/ivshmemd",
+            "ivshmem-blk-server": USERSPACE / "blkserver/ivshmem-blk-server"}
+COMMAND = re.compile(r"^\s*(?:[#$] |sudo |\S.*?[|;&] ?|)(?:sudo |chrt --fifo \d+ )*"
+                     r"(ivshmem(?:d|-blk-server)?)\s+([^|;&#>]*)", re.M)
+FINDING = re.compile(r"^(OK|WARN|FAIL) +(\w+) +\S.*?: (.*)$", re.M)
+CALL = re.compile(r"\bfound\(findings,(.*?)\);\n", re.S)
+LITERALS = re.compile(r'"(?:[^"\\]|\\.)*"(?:\s*(?:PRI\w+|IVSHMEM_\w+|"(?:[^"\\]|\\.)*"))*')
+FORMAT = re.compile(r"%(?:\.\*|[-\d.l]*)[a-z]")
+
+
+def commands() -> Iterator[tuple[Block, str, list[str]]]:
+    """Calls of our programs in all documents: the program, its words."""
+    for block in everywhere():
+        for match in COMMAND.finditer(block.text.replace("\\\n", " ")):
+            yield block, match[1], match[2].split()
+
+
+def help_of(program: str, words: list[str]) -> str:
+    """What a program says about its options, or those of its subcommand."""
+    command = [PROGRAMS[program]]
+    if program == "ivshmem" and words and re.fullmatch(r"[a-z]+", words[0]):
+        command += words[:2] if words[0] == "server" else words[:1]
+    done = subprocess.run([*command, "--help"], text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, f"{command}: {done.stdout}"
+    return done.stdout
+
+
+def test_options_exist(userspace):
+    """Each option of our programs that a document shows is one."""
+    seen = 0
+    for block, program, words in commands():
+        options = {word.partition("=")[0] for word in words
+                   if re.fullmatch(r"--[a-z-]+(=.*)?", word)}
+        known = help_of(program, words) if options else ""
+        for option in options - {"--help"}:
+            assert re.search(rf"{option}\b", known), f"{block}: {program}: {option}"
+        seen += len(options)
+    assert seen > 30
+
+
+def test_make_targets_exist():
+    """Likewise those of make."""
+    targets = set(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M))
+    for block in everywhere():
+        for words in re.findall(r"^\s*(?:sudo )?make ([a-z -]+)", block.text, re.M):
+            assert set(words.split()) <= targets, block
+
+
+@pytest.mark.parametrize("block", marked("check"), ids=str)
+def test_form(block, tmp_path, userspace):
+    """XML is well-formed, a configuration is accepted, QEMU has what it is given."""
+    CHECKS[block.argument](block.text, tmp_path)
+
+
+def _xml(text: str, _: Path) -> None:
+    element = ElementTree.fromstring(text)
+    assert element.find("model").get("type") in ("ivshmem-doorbell", "ivshmem-plain")
+
+
+def _python(text: str, _: Path) -> None:
+    compile(text, "document", "exec")
+
+
+def _configuration(text: str, folder: Path) -> None:
+    for theirs, ours in OWN.items():
+        text = text.replace(theirs.replace("=", " = "), ours.replace("=", " = "))
+    path = folder / "ivshmemd.conf"
+    path.write_text(text)
+    subprocess.run([PROGRAMS["ivshmemd"], "--config", path, "--check"], check=True)
+
+
+def _qemu(text: str, _: Path) -> None:
+    words = shlex.split(text)
+    for option, value in zip(words[::2], words[1::2]):
+        name, *properties = value.split(",")
+        assert option in ("-chardev", "-object", "-device")
+        if option == "-chardev":
+            continue
+        shown = subprocess.run(["qemu-system-x86_64", option, f"{name},help"], text=True,
+                               check=True, stdout=subprocess.PIPE).stdout
+        for word in properties:
+            key = word.partition("=")[0]
+            assert key == "id" or re.search(rf"^\s+{key}=", shown, re.M), f"{value}: {key}"
+
+
+CHECKS = {"xml": _xml, "python": _python, "ivshmemd.conf": _configuration, "qemu": _qemu}
+
+
+def findings() -> Iterator[tuple[set[str], str, list[str]]]:
+    """All that the doctor can find: verdicts, check, texts."""
+    for path in sorted((ROOT / "tools/ivshmem").glob("*.c")):
+        for call in CALL.findall(path.read_text()):
+            literals = LITERALS.findall(call)
+            texts = [re.sub(r"PRI\w+|IVSHMEM_\w+", '"u"', text) for text in literals[1:]]
+            yield (set(re.findall(r"VERDICT_(\w+)", call)), literals[0].strip('"'),
+                   ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', text)) for text in texts])
+
+
+def test_lines_of_the_doctor_are_its_own():
+    """Troubleshooting shows what ivshmem doctor prints."""
+    text = (DOCUMENTS / "troubleshooting.rst").read_text()
+    # Longer ones go on below their text
+    text = re.sub(r"^\t", "", re.sub(r"\n\t {10,}", " ", text), flags=re.M)
+    shown = FINDING.findall(text)
+    assert len(shown) > 10
+    known = list(findings())
+    for verdict, check, line in shown:
+        assert any(verdict in verdicts and check == name and
+                   any(_prints(form, line) for form in texts)
+                   for verdicts, name, texts in known), f"{verdict} {check}: {line}"
+
+
+def _prints(form: str, line: str) -> bool:
+    parts = [re.escape(part) for part in FORMAT.split(form.replace("%%", "%"))]
+    return len("".join(parts)) > 2 and bool(re.fullmatch("(.*)".join(parts), line))

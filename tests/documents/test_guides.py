@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands of the guides do what they are said to do, in the order of the text."""
+
+import re
+from typing import Any
+
+import pytest
+
+from .blocks import DOCUMENTS, Block, blocks, differs
+from .world import OPENED, Host, Machine, arguments
+
+# In the order of Documentation/index.rst, all with what the first one has set up
+GUIDES = ["quick-start", "pipes", "host", "performance", "real-time", "securing", "debugging"]
+FIRST = GUIDES[0]
+
+
+class Reader:
+    """Follows the guides literally."""
+
+    def __init__(self, host: Host, machines: Any) -> None:
+        self.places: dict[str, Any] = {"host": host}
+        self.machines = machines
+        self.behind: dict[str, list[tuple[Any, bool]]] = {}
+        self.printed = ""
+
+    def follow(self, guide: str) -> None:
+        """All marked blocks of a document."""
+        for block in blocks(DOCUMENTS / f"{guide}.rst"):
+            if block.mark == "run":
+                for place in block.places:
+                    self.do(block, place)
+            elif block.mark == "shows":
+                wrong = differs(block.text, self.printed)
+                assert not wrong, f"{block}: {wrong}\nwas not printed, but\n{self.printed}"
+        for place in list(self.behind):
+            self.finish(place)
+
+    def do(self, block: Block, place: str) -> None:
+        """One block in one place."""
+        if place not in self.places:
+            self.start_machines()
+        self.finish(place)
+        where = self.places[place]
+        if not block.manner:
+            self.printed = where.run(block.text)
+            return
+        self.behind.setdefault(place, []).append(
+            (where.spawn(block.text), block.manner == "until stopped"))
+        if block.opens:
+            where.wait_for(OPENED.format(path=block.opens))
+
+    def finish(self, place: str) -> None:
+        """What was begun in a place before the last block has to end."""
+        for process, stop in self.behind.pop(place, []):
+            self.places[place].finish(process, stop)
+
+    def start_machines(self) -> None:
+        """With the arguments that were printed last."""
+        devices = arguments(self.places["host"], self.printed)
+        first, second = (self.machines(name, devices=[devices], start=False)
+                         for name in ("vm-a", "vm-b"))
+        # Once it answers it has joined, and is peer 0
+        first.start(wait=False).qmp("query-status")
+        self.machines.start(second)
+        self.places.update({vm.name: Machine(vm) for vm in (first.wait_ready(), second)})
+
+
+@pytest.fixture(scope="module", name="reader")
+def _reader(module_vms, tmp_path_factory):
+    """One who has read the quick start."""
+    host = Host(tmp_path_factory.mktemp("host"))
+    try:
+        reader = Reader(host, module_vms)
+        reader.follow(FIRST)
+        yield reader
+    finally:
+        host.close()
+
+
+def test_quick_start(reader):
+    """It ends with ping over the interface, a mounted disk, and two messages."""
+    text = (DOCUMENTS / f"{FIRST}.rst").read_text()
+    assert all(word in text for word in ("ping -c", "ivshmem recv", "ivshmem dump"))
+    mounted = reader.places["vm-a"].run("findmnt -n -o SOURCE,FSTYPE /mnt")
+    assert re.fullmatch(r"/dev/ivblk0\s+ext4\n", mounted)
+    assert reader.places["vm-b"].run("cat message.txt") == "Hello from vm-a\n"
+
+
+@pytest.mark.parametrize("guide", GUIDES[1:])
+def test_guide(reader, guide):
+    """Each goes on where the quick start has ended."""
+    reader.follow(guide)
+
+
+def test_every_command_has_a_guide():
+    """No document has blocks to be run that are not."""
+    for path in DOCUMENTS.rglob("*.rst"):
+        if any(block.mark in ("run", "shows") for block in blocks(path)):
+            assert path.stem in GUIDES, path
