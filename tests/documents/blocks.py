@@ -13,6 +13,7 @@ anything, and numbers for other ones. ``.. check: KIND`` is for what cannot be r
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -21,6 +22,7 @@ from docutils.core import publish_doctree
 from lab.paths import ROOT
 
 DOCUMENTS = ROOT / "Documentation"
+MARKS = ("run", "shows", "check")
 NUMBER = re.compile(r"\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*\b")
 
 
@@ -56,16 +58,19 @@ def blocks(path: Path) -> list[Block]:
     """All literal blocks of a document that is reStructuredText."""
     tree = publish_doctree(path.read_text(), settings_overrides={
         "report_level": 5, "syntax_highlight": "none"})
-    found, comment = [], ""
+    found: list[Block] = []
+    mark: tuple[str, ...] = ()
     for node in tree.findall():
         if isinstance(node, nodes.comment):
-            comment = node.astext()
+            word, _, argument = node.astext().partition(":")
+            if re.fullmatch("[a-z]+", word):
+                assert word in MARKS, f"{path.name}: {node.astext()}: no such mark"
+                assert not mark, f"{path.name}: {mark}: there is no block behind it"
+                mark = (word, argument.strip())
         elif isinstance(node, nodes.literal_block):
-            mark, _, argument = comment.partition(":")
-            known = mark in ("run", "shows", "check")
-            found.append(Block(path.name, node.astext(), *(
-                (mark, argument.strip()) if known else ())))
-            comment = ""
+            found.append(Block(path.name, node.astext(), *mark))
+            mark = ()
+    assert not mark, f"{path.name}: {mark}: there is no block behind it"
     return found
 
 
@@ -75,6 +80,7 @@ def markdown_blocks(path: Path) -> list[Block]:
             re.findall(r"^```\n(.*?)^```$", path.read_text(), re.M | re.S)]
 
 
+@cache
 def everywhere() -> list[Block]:
     """Those of all documents."""
     return [block for path in sorted(DOCUMENTS.rglob("*.rst")) for block in blocks(path)] + \

@@ -4,6 +4,7 @@
 import re
 import shlex
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Iterator
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ import pytest
 
 from lab.paths import ROOT, USERSPACE
 
-from .blocks import DOCUMENTS, Block, everywhere, marked
+from .blocks import DOCUMENTS, Block, blocks, differs, everywhere, marked
 from .world import OWN
 
 PROGRAMS = {"ivshmem": USERSPACE / "tools/ivshmem/ivshmem",
@@ -33,15 +34,44 @@ def commands() -> Iterator[tuple[Block, str, list[str]]]:
             yield block, match[1], match[2].split()
 
 
-def help_of(program: str, words: list[str]) -> str:
+def subcommand(program: str, words: list[str]) -> tuple[str, ...]:
+    """What the options belong to: those of ivshmem have their own."""
+    if program != "ivshmem" or not words or not re.fullmatch(r"[a-z]+", words[0]):
+        return (program,)
+    return (program, *words[:2 if words[0] == "server" else 1])
+
+
+@cache
+def help_of(program: str, *words: str) -> str:
     """What a program says about its options, or those of its subcommand."""
-    command = [PROGRAMS[program]]
-    if program == "ivshmem" and words and re.fullmatch(r"[a-z]+", words[0]):
-        command += words[:2] if words[0] == "server" else words[:1]
+    command = [PROGRAMS[program], *words]
     done = subprocess.run([*command, "--help"], text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, f"{command}: {done.stdout}"
     return done.stdout
+
+
+@pytest.mark.parametrize("shown, printed, wrong", [
+    ("slot 1 of 8", "slot 2 of 16\n", ""),
+    ("slot 1 of 8", "no slot\n", "slot 1 of 8"),
+    ("one\n...\nfour", "one\ntwo\nthree\nfour\n", ""),
+    ("one\n...", "one\ntwo\n", ""),
+    ("one\n...\nfour", "one\ntwo\n", "four"),
+    ("one", "one\ntwo\n", "two (is not shown)"),
+    ("uuid   ...", "uuid 7c9f\n", ""),
+])
+def test_what_is_shown_is_compared(shown, printed, wrong):
+    """Numbers may be others, words and lines may not."""
+    assert differs(shown, printed) == wrong
+
+
+@pytest.mark.parametrize("mark", [".. rnu: host\n\n::\n\n\ttrue", ".. run: host\n\nNo block."])
+def test_marks_are_not_overlooked(mark, tmp_path):
+    """A word that is misspelt, or leads to nothing, would hide a command."""
+    path = tmp_path / "guide.rst"
+    path.write_text(mark + "\n")
+    with pytest.raises(AssertionError):
+        blocks(path)
 
 
 def test_options_exist(userspace):
@@ -50,7 +80,7 @@ def test_options_exist(userspace):
     for block, program, words in commands():
         options = {word.partition("=")[0] for word in words
                    if re.fullmatch(r"--[a-z-]+(=.*)?", word)}
-        known = help_of(program, words) if options else ""
+        known = help_of(*subcommand(program, words)) if options else ""
         for option in options - {"--help"}:
             assert re.search(rf"{option}\b", known), f"{block}: {program}: {option}"
         seen += len(options)

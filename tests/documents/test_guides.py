@@ -10,7 +10,7 @@ from .blocks import DOCUMENTS, Block, blocks, differs
 from .world import OPENED, Host, Machine, arguments
 
 # In the order of Documentation/index.rst, all with what the first one has set up
-GUIDES = ["quick-start", "pipes", "host", "performance", "real-time", "securing", "debugging"]
+GUIDES = ["quick-start", "pipes", "network", "host", "performance", "real-time", "securing", "debugging"]
 FIRST = GUIDES[0]
 
 
@@ -89,6 +89,7 @@ def test_quick_start(reader):
 @pytest.mark.parametrize("guide", GUIDES[1:])
 def test_guide(reader, guide):
     """Each goes on where the quick start has ended."""
+    assert any(block.mark == "run" for block in blocks(DOCUMENTS / f"{guide}.rst"))
     reader.follow(guide)
 
 

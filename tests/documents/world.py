@@ -19,8 +19,9 @@ from lab.paths import MODULES, USERSPACE
 from lab.patience import patient
 
 PROGRAMS = [USERSPACE / "server", USERSPACE / "tools/ivshmem", USERSPACE / "blkserver"]
-# The only thing that readers have to put in themselves: the group of their QEMU
-OWN = {"group=kvm": f"group={os.getegid()}"}
+# The only thing that readers have to put in themselves: the group of their QEMU. In a
+# user's namespaces there is none but this.
+OWN = {"group=kvm": "group=root"}
 PRELUDE = """
 set -e -o pipefail
 export PATH={programs}:$PATH:/usr/sbin:/sbin
@@ -31,7 +32,8 @@ OPENED = "find /proc/[0-9]*/fd -lname {path} 2>/dev/null | grep -q ."
 # modprobe finds what has been installed, which these modules are not
 MODPROBE = """
 for module in core/ivshmem net/ivshmem_net blk/ivshmem_blk; do
-    echo "install ${{module#*/}} /sbin/insmod {modules}/drivers/$module.ko"
+    name=${{module#*/}}
+    echo "install $name [ -d /sys/module/$name ] || /sbin/insmod {modules}/drivers/$module.ko"
 done >/etc/modprobe.d/ivshmem.conf
 """
 
