@@ -10,7 +10,8 @@ from .blocks import DOCUMENTS, Block, blocks, differs
 from .world import OPENED, Host, Machine, arguments
 
 # In the order of Documentation/index.rst, all with what the first one has set up
-GUIDES = ["quick-start", "pipes", "network", "host", "performance", "real-time", "securing", "debugging"]
+GUIDES = ["quick-start", "pipes", "network", "host", "performance", "real-time", "securing",
+          "debugging"]
 FIRST = GUIDES[0]
 
 
