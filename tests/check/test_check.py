@@ -79,7 +79,8 @@ SOUND = {
     "README.md": "# Sound\n\nSee [the text](Documentation/text.rst).\n"
                  "\n```c\nint frob(void);\n```\n",
     "Documentation/index.rst": f".. {GPL}\n\nIndex\n=====\n\n.. toctree::\n   :glob:\n\n   *\n"
-                               "   ../README\n",
+                               "   assurance/*\n   ../README\n",
+    "Documentation/assurance/report.rst": f".. {GPL}\n\nPromises\n========\n\nNone.\n",
     "Documentation/text.rst": f".. {GPL}\n\nText\n====\n\nSome text.\n",
     "Documentation/frob.1": f""".\\" {GPL}
 .TH FROB 1 2024-01-01
