@@ -34,6 +34,12 @@ test-hostile: ## attack guests and programs; with HOURS=8, at random for so long
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@HOURS="$(or $(HOURS),0)" scripts/test tests/hostile
 
+.PHONY: fuzz
+fuzz: ## make random calls of the driver for HOURS=1 (KERNEL=debug: guided by coverage)
+	@scripts/setup build lab test $(if $(KERNEL),debug)
+	@scripts/build-userspace
+	@KERNEL="$(KERNEL)" HOURS="$(or $(HOURS),1)" scripts/test -n 0 -s -k hours tests/uapi_fuzz
+
 .PHONY: test-debug
 test-debug: ## run tests in guests on kernels that check themselves (KERNEL=, TESTS=)
 	@scripts/setup

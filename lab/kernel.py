@@ -82,7 +82,8 @@ class Kernel:
     @property
     def make_arguments(self) -> list[str]:
         """What modules are built with for it to check all that it can."""
-        return ["W=1", "UBSAN_SANITIZE=y"] if self.checks_itself else []
+        return (["W=1", "UBSAN_SANITIZE=y", "KCOV_INSTRUMENT=y"] if self.checks_itself
+                else [])
 
     @property
     def parameters(self) -> str:

@@ -75,6 +75,11 @@ def pytest_configure(config: Any) -> None:
     signal.signal(signal.SIGTERM, interrupted)
 
 
+def count(what: str, number: int) -> None:
+    """Add something to what is told of a run on a kernel that checks itself."""
+    _tally[what] += number
+
+
 def _build(*command: str) -> None:
     done = subprocess.run(command, cwd=ROOT, text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -285,12 +290,18 @@ def _tells_of_kernel(item: Any) -> bool:
             and not item.nodeid.startswith(("tests/bench/", "tests/demo/")))
 
 
+def _is_for_kernel(item: Any) -> bool:
+    """Whether the guests' kernel is the one that the test is for, if it is for one only."""
+    mark = item.get_closest_marker("kernel")
+    return not mark or mark.args[0] == os.environ.get("KERNEL", "")
+
+
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     """Leave out what tells nothing about a kernel; the bound of each is the lab's, too."""
-    if config.getoption("--guests-only"):
-        others = [item for item in items if not _tells_of_kernel(item)]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if _tells_of_kernel(item)]
+    wanted = [item for item in items if _is_for_kernel(item)
+              and (_tells_of_kernel(item) or not config.getoption("--guests-only"))]
+    config.hook.pytest_deselected(items=list(set(items) - set(wanted)))
+    items[:] = wanted
     usual = float(config.getini("timeout") or 0)
     for item in items:
         own = item.get_closest_marker("timeout")

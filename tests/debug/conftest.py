@@ -17,14 +17,6 @@ if KERNEL not in NAMES:
     collect_ignore_glob = ["test_*.py"]
 
 
-def pytest_collection_modifyitems(config, items):
-    """What only one of the kernels looks for is left to that one."""
-    others = [item for item in items if (mark := item.get_closest_marker("kernel"))
-              and mark.args[0] != KERNEL]
-    config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if item not in others]
-
-
 def built(name: str, guest: Kernel) -> Path:
     """The only module of a folder of this one, built for the guests' kernel."""
     # Below the tree, where guests see it
