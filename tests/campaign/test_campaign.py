@@ -8,6 +8,7 @@ import pytest
 
 from lab.agent import poll_until
 from lab.paths import BUILD
+from lab.testing import count
 
 from .crash import Campaign, table
 from .crashes import KINDS, plan
@@ -42,6 +43,7 @@ def test_crashes_are_survived(rig):
     assert {kind: one["survived"] for kind, one in outcome["kinds"].items()} == \
         dict.fromkeys(outcome["kinds"], 1)
     assert set(outcome["kinds"]) == set(SHORT)
+    count("crashes survived", outcome["survived"])
     assert all(outcome["verified"][f"{kind} bytes"] for kind in ("net", "channel", "disk"))
     print(table(outcome))
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ["scripts/assurance", "lab/__init__.py", "lab/record.py", "lab/paths.py",
-          "Documentation/assurance/report.rst"]
+          "lab/reports.py", "Documentation/assurance/report.rst"]
 TESTS = {"passed": 2300, "failed": 0, "skipped": 1,
          "hostile": {"words": 412534422, "doorbells": 17}}
 FOUND = {

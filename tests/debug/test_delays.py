@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from lab import VM
+from lab.testing import count
 from tests.blk.guest import Disk, folder
 from tests.net.card import FUNCTIONS, VECTORS, Card, device, meet, together
 from tests.vm.guest import DRIVER, program
@@ -127,36 +128,33 @@ def rig(module_vms: Any, module_servers: Any, delays: Any) -> Iterator[Rig]:
         disk.stop()
 
 
-def hold_up(vm: VM, functions: list[str], action: Callable[[], None]) -> int:
-    """Do it once for each function, which is held up; how often somebody was."""
-    held = 0
+def hold_up(vm: VM, functions: list[str], action: Callable[[], None]) -> None:
+    """Do it once for each function, in which somebody has to be held up."""
     never = []
     for function in functions:
         vm.run(f"echo {function} > {DELAY}/at")
         action()
         hits = vm.run(f"cat {DELAY}/hits; echo > {DELAY}/at").stdout.split()
-        held += sum(map(int, hits))
+        count("delays", sum(map(int, hits)))
         never += [function] if "0" in hits else []
     assert not never
-    return held
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part, functions", [("net", NET), ("blk", BLK), ("core", CORE)])
-def test_functions(rig: Rig, part: str, functions: list[str], record_property: Callable) -> None:
+def test_functions(rig: Rig, part: str, functions: list[str]) -> None:
     """Of the card, the disk and the device below both."""
-    record_property("delays", hold_up(rig.a.vm, functions, getattr(rig, part)))
+    hold_up(rig.a.vm, functions, getattr(rig, part))
 
 
 @pytest.mark.timeout(1800)
-def test_node(vms: Any, servers: Any, delays: Any, record_property: Callable) -> None:
+def test_node(vms: Any, servers: Any, delays: Any) -> None:
     """The device goes and comes below programs that use its node in every way."""
     vm = vms(devices=[device(servers(size="2M", vectors=VECTORS, peers=PEERS))], smp=2)
     vm.load_driver()
     vm.run(f"insmod {delays}")
     load = vm.spawn([str(program("load"))])
-    held = hold_up(vm, NODE, lambda: vm.run(REBIND, BOUND))
+    hold_up(vm, NODE, lambda: vm.run(REBIND, BOUND))
     load.kill("TERM")
     result = load.wait(BOUND)
     assert result.returncode == 0, result.stdout + result.stderr
-    record_property("delays", held)

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from lab.testing import count
 from tests.net.card import PACED, VECTORS, Card, Stream, device, meet, together
 from tests.net.wire import LINE, Segment, Words
 from tests.region_image import PAGE, Memory
@@ -95,7 +96,7 @@ def watched(vm):
     return sum(int(line.split()[1]) for line in said if line.startswith("setup_watchpoints"))
 
 
-def test_links_and_rings(pair, memory, record_property):
+def test_links_and_rings(pair, memory):
     """While traffic runs; what they carry may be lost, and is well again afterwards."""
     a, b = pair
     before = [watched(card.vm) for card in pair]
@@ -105,8 +106,7 @@ def test_links_and_rings(pair, memory, record_property):
     meet(pair)
     together(lambda ends: Stream(ends[0], ends[1], f"-n 1M {PACED}").result(), [(a, b)])
     found = [watched(card.vm) - old for card, old in zip(pair, before)]
-    record_property("changed words", liar.changed)
-    record_property("watchpoints", sum(found))
+    count("words rewritten", liar.changed)
     print(f"{liar.changed} words changed, {found} accesses watched")
     assert liar.changed > 10000
     assert a.vm.kernel.config("CONFIG_KCSAN") != "y" or min(found) > 1000

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab import testing
 from lab.paths import BUILD, USERSPACE
 
 SOURCES = Path(__file__).parent
@@ -52,6 +53,8 @@ def _run_of_tests() -> str:
 
 def count(said: dict[str, Any]) -> None:
     """Add an attack to those of this run in build/test/hostile.json."""
+    testing.count("attacks", 1)
+    testing.count("hostile words", said["words"])
     COUNT.parent.mkdir(parents=True, exist_ok=True)
     with open(COUNT, "a+", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
