@@ -422,13 +422,16 @@ static void nothing_is_written_to_another_format(void **state)
 	struct ivregion_superblock *superblock =
 		(struct ivregion_superblock *)o->memory;
 	uint64_t changes;
+	uint32_t epoch;
 
 	assert_int_equal(ivshmem_join(o->ivs, NULL), 0);
+	epoch = get(o).epoch;
 	changes = get(o).changes;
 	ivshmem_store32(&superblock->instance, superblock->instance + 1);
 	superblock->checksum = ivregion_checksum(superblock);
 	assert_int_equal(ivshmem_wait_change(o->ivs, &changes, LONG_MS), 1);
 	assert_int_equal(get(o).epoch, 0);
+	assert_int_equal(line(o, 1)->epoch, epoch);
 	memset(line(o, 1), 0x55, sizeof(*line(o, 1)));
 	assert_int_equal(ivshmem_leave(o->ivs), -ESTALE);
 	assert_int_equal(line(o, 1)->epoch, 0x55555555);
