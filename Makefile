@@ -113,6 +113,11 @@ proof: ## prove the shared format, for all that a hostile peer can do
 	@scripts/setup build test
 	@$(PYTHON) -m proof
 
+.PHONY: mutants
+mutants: ## put defects into the sources, and see that the tests notice (ONLY=, RESUME=1)
+	@scripts/setup
+	@$(PYTHON) -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(if $(RESUME),--resume)
+
 .PHONY: check
 check: ## look for mistakes in the sources without running them
 	@scripts/setup build lab check docs

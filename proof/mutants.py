@@ -11,6 +11,13 @@ from lab.paths import ROOT
 HEADERS = ROOT / "include/ivshmem"
 
 
+def replaced(text: str, old: str, new: str, where: str) -> str:
+    """@text with @new for @old, which is there once; @where is for who has to mend it."""
+    if text.count(old) != 1:
+        raise ValueError(f"{where} has {text.count(old)} times {old!r}; it must have it once")
+    return text.replace(old, new)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """In @header, @old (which is there once) becomes @new: @found_by must fail."""
@@ -27,12 +34,8 @@ class Mutant:
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(HEADERS, target / "ivshmem")
         header = target / "ivshmem" / self.header
-        text = header.read_text()
-        if text.count(self.old) != 1:
-            raise ValueError(f"mutant {self.name}: {self.header} has "
-                             f"{text.count(self.old)} times {self.old!r}; it must "
-                             "have it once")
-        header.write_text(text.replace(self.old, self.new))
+        header.write_text(replaced(header.read_text(), self.old, self.new,
+                                   f"mutant {self.name}: {self.header}"))
         return target
 
 

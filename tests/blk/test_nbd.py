@@ -9,8 +9,8 @@ import pytest
 
 from tests.server.waiting import wait_until
 
-from .disk import (BOUND, DISCARD, FLUSH, FUA, IO_ERROR, KEEP, NO_SPACE, OK, READ, ZEROES,
-                   BackEnd, run)
+from .disk import (BOUND, DISCARD, FLUSH, FUA, IO_ERROR, KEEP, NO_SPACE, OK, READ, WRITE,
+                   ZEROES, BackEnd, run)
 
 
 @pytest.fixture
@@ -73,6 +73,20 @@ def test_many_at_once(export, attach, nbd):
     assert all(status == OK for _, _, status in front.answers(200))
 
 
+@pytest.mark.attack("A33")
+def test_more_at_once_than_are_begun(export, attach, nbd):
+    """What is too much waits in the ring."""
+    back = export(nbd('nbdkit', '--foreground', '--filter=delay', 'memory', '16M',
+                      'rdelay=20ms'))
+    front = attach()
+    front.hello()
+    for n in range(600):
+        front.request(READ, sector=n, length=512, queue=n % 2)
+    front.push()
+    assert all(status == OK for _, _, status in front.answers(600))
+    assert back.front(1)['full'] > 0
+
+
 @pytest.mark.parametrize('error, status', [('EIO', IO_ERROR), ('ENOSPC', NO_SPACE)])
 def test_errors_reach_the_front_end(export, attach, nbd, directory: Path, error: str,
                                     status: int):
@@ -116,6 +130,23 @@ def test_a_server_that_dies(export, attach, nbd, directory: Path):
     front.hello()
     assert front.read(0, 4096) == bytes(4096)
     assert front.sessions() == 2
+
+
+@pytest.mark.attack("A34")
+def test_a_session_waits_for_what_the_one_before_has_begun(export, attach, nbd):
+    """Else a write of before would be done after a read of now."""
+    back = export(nbd('nbdkit', '--foreground', '--filter=delay', 'memory', '16M', 'wdelay=2'))
+    front = attach()
+    front.hello()
+    data = random.randbytes(4096)
+    front.do('write', 0, 0, data.hex())
+    front.request(WRITE, length=len(data))
+    front.push()
+    wait_until(lambda: back.front(1)['in_flight'] == 1, 'the write to be in flight')
+    front.do('reset')
+    front.hello()
+    assert front.read(0, len(data)) == data
+    assert back.front(1)['orphans'] == 1
 
 
 def test_no_server(server, directory: Path):

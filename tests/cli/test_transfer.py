@@ -18,7 +18,8 @@ from .program import BOUND, Running, program, run
 
 LAYOUT = 'raw=lab:2M'
 # Kinds of messages
-HELLO, DATA = 0x49560001, 0x49560002
+HELLO, DATA, END = 0x49560001, 0x49560002, 0x49560003
+XXH64_OF_ABCD = 0xde0327b0d25d92cc
 
 
 @pytest.fixture
@@ -338,6 +339,23 @@ def test_a_sender_that_sends_more_than_it_announced(start, join, link: str,
     assert 'peer mallory: it sends something else than `ivshmem send`' in \
         receiver.said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.attack('A20')
+@pytest.mark.parametrize('length, checksum, right', [
+    (4, XXH64_OF_ABCD, True), (4, XXH64_OF_ABCD ^ 1, False), (5, XXH64_OF_ABCD, False)])
+def test_what_is_overwritten_on_its_way(start, join, link: str, tmp_path: Path, length: int,
+                                        checksum: int, right: bool):
+    """What has arrived is compared with what was sent; if it differs nothing is kept."""
+    receiver = recv(start, link, '-o', tmp_path / 'out')
+    sender = join(link)
+    sender.connect(wait_for_peer(link, 'bob'), 'alice')
+    sender.send(HELLO, struct.pack('<IIQ', 1, 0, 100))
+    sender.send(DATA, b'abcd')
+    sender.send(END, struct.pack('<IIQQ', 0, 0, length, checksum))
+    receiver.end(0 if right else 1)
+    assert ('is not what was sent' in receiver.said) != right
+    assert list(tmp_path.iterdir()) == [tmp_path / 'out'] * right
 
 
 def test_a_file_that_grows_ends_where_it_did(start, link: str, tmp_path: Path):

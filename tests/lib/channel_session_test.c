@@ -387,6 +387,26 @@ static void a_region_that_is_formatted_anew_ends_the_channel(void **state)
 	ivshmem_close(other);
 }
 
+/* Not even where nobody has used it in between. */
+static void who_joins_the_next_format_has_no_channel_in_it(void **state)
+{
+	static const struct ivshmem_format_options force = {
+		.flags = IVSHMEM_FORCE,
+		.slots = 4,
+	};
+	struct link *link = *state;
+	struct ivshmem *other;
+	uint32_t slot;
+
+	other = join_link(link, &slot);
+	assert_int_equal(ivshmem_format(other, "raw=" SECTION ":1M", &force,
+					NULL, 0), 0);
+	assert_int_equal(ivshmem_join(link->ivs[0], NULL), 0);
+	assert_int_equal(ivshmem_channel_connect(link->ch[0], 0), -ESTALE);
+	close_ends(link);
+	ivshmem_close(other);
+}
+
 /* A peer that scribbles over all of a section, until told to stop. */
 struct scribbler {
 	volatile bool stop;
@@ -623,6 +643,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(sections_that_will_not_do_say_why),
 		cmocka_unit_test(one_vector_is_enough),
 		TEST(a_region_that_is_formatted_anew_ends_the_channel),
+		TEST(who_joins_the_next_format_has_no_channel_in_it),
 		TEST(a_peer_that_scribbles_ends_sessions_only),
 		TEST(streams_run_both_ways_at_once),
 	};

@@ -422,17 +422,40 @@ static void nothing_is_written_to_another_format(void **state)
 	struct ivregion_superblock *superblock =
 		(struct ivregion_superblock *)o->memory;
 	uint64_t changes;
+	uint32_t epoch;
 
 	assert_int_equal(ivshmem_join(o->ivs, NULL), 0);
+	epoch = get(o).epoch;
 	changes = get(o).changes;
 	ivshmem_store32(&superblock->instance, superblock->instance + 1);
 	superblock->checksum = ivregion_checksum(superblock);
 	assert_int_equal(ivshmem_wait_change(o->ivs, &changes, LONG_MS), 1);
 	assert_int_equal(get(o).epoch, 0);
+	assert_int_equal(line(o, 1)->epoch, epoch);
 	memset(line(o, 1), 0x55, sizeof(*line(o, 1)));
 	assert_int_equal(ivshmem_leave(o->ivs), -ESTALE);
 	assert_int_equal(line(o, 1)->epoch, 0x55555555);
 	assert_int_equal(line(o, 1)->heartbeat, 0x55555555);
+}
+
+/* The thread of before has not noticed it, and must not be left behind. */
+static void joining_another_format_leaves_nothing_of_the_old_one(void **state)
+{
+	struct opened *o = *state;
+	struct ivregion_superblock *superblock =
+		(struct ivregion_superblock *)o->memory;
+	int before = open_fds();
+	int round;
+
+	for (round = 0; round < 3; round++) {
+		assert_int_equal(ivshmem_join(o->ivs, NULL), 0);
+		ivshmem_store32(&superblock->instance,
+				superblock->instance + 1);
+		superblock->checksum = ivregion_checksum(superblock);
+		assert_int_equal(ivshmem_join(o->ivs, NULL), 0);
+		assert_int_equal(ivshmem_leave(o->ivs), 0);
+	}
+	assert_int_equal(open_fds(), before);
 }
 
 static void formatting_by_force_gets_everybody_out(void **state)
@@ -489,6 +512,7 @@ int main(void)
 		TEST(a_dead_one_does_not_forbid_it),
 		TEST(being_a_peer_ends_with_the_format),
 		TEST(nothing_is_written_to_another_format),
+		TEST(joining_another_format_leaves_nothing_of_the_old_one),
 		TEST(formatting_by_force_gets_everybody_out),
 		TEST(a_child_does_not_end_the_parents_part),
 	};

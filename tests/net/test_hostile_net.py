@@ -163,10 +163,12 @@ DROPPED = {
     "segments in ARP": lambda card: (
         Header(NEEDS_CSUM, GSO_TCPV4, 54, 1400, 34, 16).pack(),
         to(card, ARP, arp(1, MAC, "10.88.0.99", bytes(6), card.address) + bytes(1000))),
+    "from the victim itself": lambda card: (
+        Header().pack(), ethernet(card.station, card.station, 0x88b5, bytes(50))),
 }
 
 
-@pytest.mark.attack("A22", "A23")
+@pytest.mark.attack("A22", "A23", "A24")
 def test_frames_that_cannot_be(liar, honest):
     """Dropped, counted, and the session goes on."""
     a, _ = honest
@@ -237,6 +239,26 @@ def test_frame_that_is_longer_than_accepted(liar, honest):
         a.ip("xdpdrv off")
     wait_until(lambda: liar.ready(a.slot)
                and liar.sessions[a.slot].hello.max_frame > 4096, "another hello")
+
+
+@pytest.mark.attack("A23")
+def test_frames_that_need_more_than_was_agreed(liar, honest):
+    """Who completes no checksums gets no frame without, and no segments."""
+    a, _ = honest
+    a.ethtool("-K", "rx off")
+    try:
+        wait_until(lambda: liar.ready(a.slot) and not liar.sessions[a.slot].hello.features,
+                   "another hello")
+        liar.ping(a.address)
+        before = errors(a, liar.slot)
+        assert liar.send(a.slot, segment(a, 100), Header(NEEDS_CSUM, 0, 0, 0, 34, 16))
+        assert liar.send(a.slot, segment(a), Header(NEEDS_CSUM, GSO_TCPV4, 54, 1400, 34, 16))
+        liar.ping(a.address)
+        assert errors(a, liar.slot) == before + 2
+    finally:
+        a.ethtool("-K", "rx on")
+    wait_until(lambda: liar.ready(a.slot) and liar.sessions[a.slot].hello.features,
+               "another hello")
 
 
 @pytest.mark.attack("A22", "A23")

@@ -468,6 +468,33 @@ static void test_many_buffers(void **state)
 		assert_int_equal(close(buffers[i]), 0);
 }
 
+/* EUSERS (4096 parts are exported already); one that is closed makes room. */
+static void test_too_many_buffers(void **state)
+{
+	const struct rlimit many = { .rlim_cur = 8192, .rlim_max = 8192 };
+	static int buffers[4097];
+	unsigned int i, made = 0;
+	struct rlimit before;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &many), 0);
+	while (made < ARRAY_SIZE(buffers)) {
+		buffers[made] = buffer_export(fd, 0, page, O_RDONLY);
+		if (buffers[made] < 0)
+			break;
+		made++;
+	}
+	assert_int_equal(errno, EUSERS);
+	assert_int_equal(made, 4096);
+	close(buffers[0]);
+	buffers[0] = buffer_make(fd, 0, page, O_RDONLY);
+	assert_fails(buffer_export(fd, 0, page, O_RDONLY), EUSERS);
+	for (i = 0; i < made; i++)
+		close(buffers[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 /* The library's call: as ivshmem_map() but for the descriptor. */
 static void test_library(void **state)
 {
@@ -536,6 +563,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_direct_io),
 		cmocka_unit_test(test_debugger),
 		cmocka_unit_test(test_many_buffers),
+		cmocka_unit_test(test_too_many_buffers),
 		cmocka_unit_test(test_library),
 		cmocka_unit_test(test_looking_glass_is_off),
 	};
