@@ -40,3 +40,9 @@ def planted(guest_kernel: Kernel, guest_modules: None) -> Path:  # pylint: disab
 def delays(guest_kernel: Kernel, guest_modules: None) -> Path:  # pylint: disable=unused-argument
     """The module that holds up who calls a function."""
     return built("delays", guest_kernel)
+
+
+@pytest.fixture(scope="session")
+def faults(guest_kernel: Kernel, guest_modules: None) -> Path:  # pylint: disable=unused-argument
+    """The module that lets steps fail."""
+    return built("faults", guest_kernel)
