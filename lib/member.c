@@ -216,12 +216,11 @@ static int join(struct ivshmem *ivs, struct host_region *host,
 	struct ivshmem_info info;
 	int ret;
 
-	/* That of a region that is no more, seen so or not yet. */
-	ivshmem_host_look(host);
-	if (!host->joined)
-		end_thread(host);
 	/* Also so that the own slot is known before it changes. */
 	ivshmem_host_look(host);
+	/* That of a region that is no more: nobody but us joins meanwhile. */
+	if (!host->joined)
+		end_thread(host);
 	ret = may_join(ivs, host);
 	if (!ret)
 		ret = ivs->ops->get_info(ivs, &info);
