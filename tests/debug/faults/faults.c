@@ -228,8 +228,8 @@ static bool is_due(const struct step *step)
 	return true;
 }
 
-/* Where a function goes on that is not to do anything */
-static noinline notrace void nothing(void)
+/* Where a function goes on that is not to do anything, nor to change what it returns */
+static noinstr void nothing(void)
 {
 	barrier();
 }
