@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from . import accel, attach, kernel, shell
+from . import accel, attach, kernel, shell, toolchain
 from .log import LabError, say
 from .vm import VM, VMDied
 
@@ -19,6 +19,11 @@ def _accel(args: argparse.Namespace) -> int:
     mode, why = accel.choose(kernel.get(args.kernel))
     print(f"{mode}: {why}")
     return 0
+
+
+def _toolchain(args: argparse.Namespace) -> int:
+    toolchain.run(args.suite, args.words)
+    return 1
 
 
 def _shell(args: argparse.Namespace) -> int:
@@ -60,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("accel", help="say whether guests run on KVM or emulated")
     sub.set_defaults(function=_accel)
+
+    sub = commands.add_parser("toolchain", help="run a command with the compilers of a "
+                              "Debian release")
+    sub.add_argument("suite", help="trixie, for example")
+    sub.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER)
+    sub.set_defaults(function=_toolchain)
 
     sub = commands.add_parser("shell", help="two VMs to type into")
     sub.add_argument("vm", nargs="?", choices=shell.NAMES,
