@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from . import accel, attach, kernel, shell, toolchain
+from . import accel, attach, kernel, matrix, shell, toolchain
 from .log import LabError, say
 from .vm import VM, VMDied
 
@@ -53,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python3 -m lab", description="Boots virtual machines with ivshmem "
         "devices. A guest sees the host's own files; what it writes is in memory.")
-    parser.add_argument("--kernel", metavar="WHICH", help="guest kernel: 6.1, 6.12, "
-                        "6.1-rt, or a whole release (default: $KERNEL, else the "
-                        "kernel of this Debian)")
+    parser.add_argument("--kernel", metavar="WHICH", help="guest kernel: one of "
+                        + ", ".join(matrix.KERNELS) + ", or a whole release (default: "
+                        "$KERNEL, else the kernel of this Debian)")
     commands = parser.add_subparsers(dest="subcommand", required=True)
 
     sub = commands.add_parser("kernel", help="fetch the guest kernel, print its release")
