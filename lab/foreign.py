@@ -21,11 +21,12 @@ ARCHITECTURE = "arm64"
 PREFIX = "aarch64-linux-gnu"
 # What the tests use in guests, and what our programs are built with
 PACKAGES = ("base-files", "bash", "busybox-static", "coreutils", "dash", "e2fsprogs", "ethtool",
-            "fio", "findutils", "gawk", "grep", "iperf3", "iproute2", "iputils-ping", "kmod",
+            "fio", "findutils", "grep", "iperf3", "iproute2", "iputils-ping", "kmod", "mawk",
             "procps", "python3-minimal", "libpython3-stdlib", "qemu-guest-agent", "sed",
             "util-linux",
             "libc6-dev", "libcmocka-dev", "libdrm-dev", "libinih-dev", "libjson-c-dev",
             "libnbd-dev", "libnuma-dev", "libsystemd-dev", "liburing-dev", "libxxhash-dev")
+STAMP = ".packages"
 USERSPACE = BUILD / f"meson-{ARCHITECTURE}"
 # What of it runs in guests
 PROGRAMS = re.compile(r"lib/libivshmem[.]so.*|tools/ivshmem/ivshmem|tests/uapi/\w+")
@@ -34,18 +35,21 @@ PROGRAMS = re.compile(r"lib/libivshmem[.]so.*|tools/ivshmem/ivshmem|tests/uapi/\
 def root() -> Path:
     """The root file system, fetched on the first call."""
     target = LAB / "root" / ARCHITECTURE
-    stamp = target / ".packages"
-    wanted = " ".join(PACKAGES)
-    if not (stamp.exists() and stamp.read_text() == wanted):
+    if not _is_current(target):
         with locked(f"fetch-root-{ARCHITECTURE}"):
-            say(f"fetching a root file system for {ARCHITECTURE} once (110 MB)")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Apt.of(SUITE, ARCHITECTURE).unpack_closure(PACKAGES, target)
-            awk = target / "usr/bin/awk"
-            if not awk.exists():
-                awk.symlink_to("gawk")
-            stamp.write_text(wanted)
+            if not _is_current(target):
+                say(f"fetching a root file system for {ARCHITECTURE} once (110 MB)")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Apt.of(SUITE, ARCHITECTURE).unpack_closure(PACKAGES, target)
+                # What the package would do when it is installed
+                (target / "usr/bin/awk").symlink_to("mawk")
+                (target / STAMP).write_text(" ".join(PACKAGES))
     return target
+
+
+def _is_current(target: Path) -> bool:
+    stamp = target / STAMP
+    return stamp.exists() and stamp.read_text() == " ".join(PACKAGES)
 
 
 def _wrapper(name: str, *words: str) -> Path:
@@ -64,7 +68,8 @@ def _wrapper(name: str, *words: str) -> Path:
 def _cross_file() -> str:
     """What meson has to know of it."""
     libraries = f"{root()}/usr/lib/{PREFIX}/pkgconfig"
-    return f"""[binaries]
+    return f"""# {" ".join(PACKAGES)}
+[binaries]
 c = '{_wrapper("gcc", f"--sysroot={root()}")}'
 ar = '{_wrapper("ar")}'
 strip = '{_wrapper("strip")}'
@@ -85,16 +90,16 @@ def userspace() -> Path:
     description = BUILD / f"meson-{ARCHITECTURE}.ini"
     with locked(f"build-userspace-{ARCHITECTURE}"):
         text = _cross_file()
-        if not (USERSPACE / "build.ninja").exists():
+        if not ((USERSPACE / "build.ninja").exists() and description.read_text() == text):
             shutil.rmtree(USERSPACE, ignore_errors=True)
             description.write_text(text)
             _run("meson", "setup", "--cross-file", str(description), str(USERSPACE))
-        linked = _run("ninja", "-C", USERSPACE, "-t", "targets", "rule", "c_LINKER").split()
+        linked = _run("ninja", "-C", str(USERSPACE), "-t", "targets", "rule", "c_LINKER").split()
         _run("ninja", "-C", str(USERSPACE), *filter(PROGRAMS.fullmatch, linked))
     return USERSPACE
 
 
-def _run(*command: str | Path) -> str:
+def _run(*command: str) -> str:
     done = subprocess.run(command, cwd=ROOT, text=True, check=False, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:

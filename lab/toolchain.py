@@ -6,6 +6,7 @@ project's tree in it: a kernel's own build tools need the C library of its relea
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from .debian import Apt, locked
@@ -14,7 +15,9 @@ from .paths import BUILD, ROOT
 
 # What a kernel's headers build modules with; for arm64, too
 PACKAGES = ("gcc", "gcc-aarch64-linux-gnu", "make", "bash", "dash", "coreutils", "sed", "grep",
-            "findutils", "mawk", "perl", "libelf1t64", "pahole")
+            "findutils", "mawk", "perl", "pahole")
+# Folders that are below /usr, with a link in the root
+MERGED = ("bin", "sbin", "lib", "lib64")
 # Tells that one is as it is described here
 STAMP = ".packages"
 
@@ -29,10 +32,20 @@ def get(suite: str) -> Path:
                 say(f"fetching the compilers of Debian {suite} once (110 MB)")
                 root.parent.mkdir(exist_ok=True)
                 Apt.of(suite).unpack_closure(PACKAGES, root)
-                # What the package would do when it is installed
-                (root / "usr/bin/awk").symlink_to("mawk")
+                _complete(root)
                 (root / STAMP).write_text(wanted)
     return root
+
+
+def _complete(root: Path) -> None:
+    """What would be done when the packages are installed."""
+    (root / "usr/bin/awk").symlink_to("mawk")
+    # Those of Debian 12 have files that belong below /usr
+    for name in MERGED:
+        folder = root / name
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.copytree(folder, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(folder)
 
 
 def _stamp(root: Path) -> str:
@@ -45,10 +58,12 @@ def _stamp(root: Path) -> str:
 def command(suite: str) -> list[str]:
     """The words that run what follows them with these compilers."""
     usr = get(suite) / "usr"
-    links = [word for name in ("bin", "sbin", "lib", "lib64")
+    links = [word for name in MERGED
              for word in ("--symlink", f"usr/{name}", f"/{name}")]
     return ["bwrap", "--die-with-parent", "--ro-bind", str(usr), "/usr", *links,
-            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--setenv", "LANG", "C", "--setenv", "LC_ALL", "C",
+            "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
+            # Others were not unpacked, and perl would say so
+            "--setenv", "LANG", "C", "--setenv", "LC_ALL", "C",
             "--bind", str(ROOT), str(ROOT)]
 
 
