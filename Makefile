@@ -47,6 +47,12 @@ test-debug: ## run tests in guests on kernels that check themselves (KERNEL=, TE
 	@scripts/build-userspace
 	@scripts/test-debug $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
 
+.PHONY: test-matrix
+test-matrix: ## the modules on every kernel that is supported (KERNEL=, TESTS=; build/matrix.json)
+	@scripts/setup
+	@scripts/build-userspace
+	@scripts/test-matrix $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
+
 .PHONY: bench
 bench: ## measure doorbells beside a driver in user space (build/bench/doorbell.json)
 	@scripts/setup build lab

@@ -4,7 +4,7 @@
 import argparse
 import sys
 
-from . import accel, attach, kernel, shell
+from . import accel, attach, kernel, matrix, shell, toolchain
 from .log import LabError, say
 from .vm import VM, VMDied
 
@@ -19,6 +19,11 @@ def _accel(args: argparse.Namespace) -> int:
     mode, why = accel.choose(kernel.get(args.kernel))
     print(f"{mode}: {why}")
     return 0
+
+
+def _toolchain(args: argparse.Namespace) -> int:
+    toolchain.run(args.suite, args.words)
+    return 1
 
 
 def _shell(args: argparse.Namespace) -> int:
@@ -48,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python3 -m lab", description="Boots virtual machines with ivshmem "
         "devices. A guest sees the host's own files; what it writes is in memory.")
-    parser.add_argument("--kernel", metavar="WHICH", help="guest kernel: 6.1, 6.12, "
-                        "6.1-rt, or a whole release (default: $KERNEL, else the "
-                        "kernel of this Debian)")
+    parser.add_argument("--kernel", metavar="WHICH", help="guest kernel: one of "
+                        + ", ".join(matrix.KERNELS) + ", or a whole release (default: "
+                        "$KERNEL, else the kernel of this Debian)")
     commands = parser.add_subparsers(dest="subcommand", required=True)
 
     sub = commands.add_parser("kernel", help="fetch the guest kernel, print its release")
@@ -60,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser("accel", help="say whether guests run on KVM or emulated")
     sub.set_defaults(function=_accel)
+
+    sub = commands.add_parser("toolchain", help="run a command with the compilers of a "
+                              "Debian release")
+    sub.add_argument("suite", help="trixie, for example")
+    sub.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER)
+    sub.set_defaults(function=_toolchain)
 
     sub = commands.add_parser("shell", help="two VMs to type into")
     sub.add_argument("vm", nargs="?", choices=shell.NAMES,

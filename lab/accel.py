@@ -22,6 +22,8 @@ from .log import LabError, say
 from .paths import LAB
 
 QEMU = "qemu-system-x86_64"
+# Of the processors that guests are emulated with
+PROGRAMS = {"amd64": QEMU, "arm64": "qemu-system-aarch64"}
 SILENCE = 4.0   # seconds without a word on the console
 BUDGET = 8.0    # seconds until user space must have spoken
 
@@ -37,7 +39,7 @@ def qemu_version() -> str:
     return done.stdout.splitlines()[0]
 
 
-def arguments(accel: str, cpus: int) -> list[str]:
+def arguments(accel: str, cpus: int, architecture: str = "amd64") -> list[str]:
     """QEMU's arguments for a guest under @accel.
 
     An emulated guest that could never have a second CPU gets no memory barriers
@@ -48,7 +50,9 @@ def arguments(accel: str, cpus: int) -> list[str]:
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-smp", str(cpus)]
     smp = str(cpus) if cpus > 1 else "1,maxcpus=2"
-    return ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,-erms,-fsrm", "-smp", smp]
+    # On the other processor the newest one computes signatures of pointers, slowly
+    cpu = "max,-erms,-fsrm" if architecture == "amd64" else "cortex-a72"
+    return ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", cpu, "-smp", smp]
 
 
 def environment(accel: str) -> dict[str, str]:
@@ -66,7 +70,7 @@ def environment(accel: str) -> dict[str, str]:
     return dict(os.environ, LD_PRELOAD=str(library))
 
 
-def kernel_parameters(accel: str) -> str:
+def kernel_parameters(accel: str, architecture: str = "amd64") -> str:
     """What guest kernels under @accel are told.
 
     QEMU derives every emulated CPU's time stamp counter from one clock, so that
@@ -78,6 +82,8 @@ def kernel_parameters(accel: str) -> str:
     """
     if accel == "kvm":
         return ""
+    if architecture != "amd64":
+        return "norandmaps"
     return f"tsc=reliable tsc_early_khz={tsc_khz()} norandmaps"
 
 
@@ -146,6 +152,8 @@ def choose(kernel: Kernel) -> tuple[str, str]:
         if forced not in ("kvm", "tcg"):
             raise LabError(f"LAB_ACCEL={forced}: unknown; use kvm or tcg")
         return forced, f"LAB_ACCEL={forced}"
+    if kernel.architecture != "amd64":
+        return "tcg", f"the guests' processor is {kernel.architecture}"
     memory = _memory(kernel)
     try:
         known = json.loads(memory.read_text())

@@ -12,10 +12,10 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import Iterator
+from typing import Iterable, Iterator
 
 from .log import LabError, say
 from .paths import BUILD
@@ -103,6 +103,15 @@ def host_archives(suite: str, sources: Path = SOURCES) -> list[Archive]:
             if a.suite in wanted and "main" in a.components]
 
 
+def archives_of(suite: str) -> list[Archive]:
+    """Those of another release with its backports, from where the host has its own."""
+    host = codename()
+    found = [replace(archive, suite=re.sub(rf"^({host}|stable)\b", suite, archive.suite))
+             for archive in host_archives(host)]
+    return found + [replace(archive, suite=f"{suite}-backports")
+                    for archive in found if archive.suite == suite]
+
+
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Only one process at a time within the section called @name."""
@@ -119,12 +128,19 @@ class Apt:
     """
 
     def __init__(self, root: Path = BUILD / "apt", kind: str = "deb",
-                 archives: list[Archive] | None = None) -> None:
+                 archives: list[Archive] | None = None, architecture: str = "amd64") -> None:
         self.root = root
         self.kind = kind
         self.archives = archives
+        self.architecture = architecture
         self.config = root / "apt.conf"
         self.updated = False
+
+    @classmethod
+    def of(cls, suite: str, architecture: str = "amd64") -> "Apt":
+        """The same with the archives of a release and its backports."""
+        name = f"apt-{suite}" + (f"-{architecture}" if architecture != "amd64" else "")
+        return cls(BUILD / name, archives=archives_of(suite), architecture=architecture)
 
     def configure(self) -> None:
         """Write the configuration of the private root."""
@@ -148,8 +164,9 @@ class Apt:
             f'Dir::State::lists "{self.root}/lists";\n'
             f'Dir::State::status "{self.root}/state/status";\n'
             f'Dir::Cache "{self.root}/cache";\n'
-            'APT::Architecture "amd64";\n'
-            'APT::Architectures { "amd64"; };\n'
+            f'APT::Architecture "{self.architecture}";\n'
+            # The tools that come with a kernel's headers run here
+            f'APT::Architectures {{ "{self.architecture}"; "amd64"; }};\n'
             'APT::Sandbox::User "";\n'
             'Acquire::Languages "none";\n'
             'APT::Update::Post-Invoke-Success "";\n'
@@ -173,7 +190,9 @@ class Apt:
         """Fetch the package lists, once per object."""
         if self.updated:
             return
-        say("fetching the package lists of the host's archives (private apt root)")
+        say("fetching the package lists of "
+            + (", ".join(dict.fromkeys(archive.suite for archive in self.archives))
+               if self.archives else "the host's archives") + " (private apt root)")
         self.configure()
         self._run("apt-get", "-qq", "update")
         self.updated = True
@@ -210,14 +229,14 @@ class Apt:
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
-    def unpack_closure(self, package: str, target: Path) -> None:
-        """The same for a package and all that it depends on, the C library included."""
+    def unpack_closure(self, packages: Iterable[str], target: Path) -> None:
+        """The same for packages and all that they depend on, the C library included."""
         self.update()
         partial = target.with_name(target.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         self._run("apt-get", "-qq", "--yes", "--download-only", "--no-install-recommends",
-                  "install", package, show=True)
+                  "install", *packages, show=True)
         downloads = sorted((self.root / "cache/archives").glob("*.deb"))
         say(f"unpacking {len(downloads)} packages")
         for deb in downloads:

@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import Iterable
 
+from . import foreign
 from .kernel import Kernel, read_module
 from .log import LabError
 from .paths import LAB
@@ -22,7 +23,8 @@ GUEST = Path(__file__).resolve().parent / "guest"
 
 # What a guest needs before it sees the host's files: the transport, the
 # channel of the guest agent, the file systems.
-MODULES = ["virtio_pci", "virtio_console", "9p", "9pnet_virtio", "overlay"]
+MODULES = ["virtio_pci", "virtio_console", "overlay"]
+TRANSPORTS = {"9p": ["9p", "9pnet_virtio"], "virtiofs": ["virtiofs"]}
 
 
 class Cpio:
@@ -60,8 +62,15 @@ class Cpio:
         return whole + b"\0" * (-len(whole) % 512)
 
 
-def busybox() -> Path:
-    """The host's statically linked busybox."""
+def transport(kernel: Kernel) -> str:
+    """The file system by which guests see the host's files: 9p, or virtiofs without it."""
+    return "9p" if kernel.config("CONFIG_NET_9P") else "virtiofs"
+
+
+def busybox(architecture: str = "amd64") -> Path:
+    """The host's statically linked busybox, or that of guests of another processor."""
+    if architecture != "amd64":
+        return foreign.root() / "usr/bin/busybox"
     found = shutil.which("busybox", path="/bin:/usr/bin")
     if not found:
         raise LabError("busybox: not found; run 'make setup' (package "
@@ -72,11 +81,11 @@ def busybox() -> Path:
     return Path(found)
 
 
-def _skeleton(init: Path) -> Cpio:
+def _skeleton(init: Path, architecture: str = "amd64") -> Cpio:
     cpio = Cpio()
     for folder in ("bin", "dev", "proc", "sys", "modules", "host", "root", "lab"):
         cpio.folder(folder)
-    cpio.file("bin/busybox", busybox().read_bytes(), 0o755)
+    cpio.file("bin/busybox", busybox(architecture).read_bytes(), 0o755)
     cpio.link("bin/sh", "busybox")
     cpio.file("init", init.read_bytes(), 0o755)
     return cpio
@@ -84,15 +93,15 @@ def _skeleton(init: Path) -> Cpio:
 
 def build(kernel: Kernel) -> bytes:
     """The archive for guests of @kernel, made anew when what is in it changed."""
-    modules = kernel.with_dependencies(MODULES)
+    modules = kernel.with_dependencies(MODULES + TRANSPORTS[transport(kernel)])
     key = hashlib.sha256()
-    for path in (GUEST / "init", busybox(), Path(__file__), *modules):
+    for path in (GUEST / "init", busybox(kernel.architecture), Path(__file__), *modules):
         status = path.stat()
         key.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     cached = LAB / "initramfs" / f"{kernel.release}-{key.hexdigest()[:12]}.cpio"
     if cached.exists():
         return cached.read_bytes()
-    cpio = _skeleton(GUEST / "init")
+    cpio = _skeleton(GUEST / "init", kernel.architecture)
     for number, path in enumerate(modules):
         name = path.name.split(".ko")[0]
         cpio.file(f"modules/{number:02}-{name}.ko", read_module(path))

@@ -2,10 +2,12 @@
 """Guest kernels: fetched from Debian, unpacked below build/kernel/RELEASE.
 
 Which kernel is used is said by the environment variable KERNEL (or an
-argument): nothing means the kernel of the host's Debian release, "6.12" the
-newest that starts so, "6.1-rt" or "6.1-cloud" another flavour, and a whole
-release ("6.1.0-56-amd64") exactly that one.  What was asked for is remembered
-as a symbolic link beside the kernel, so that the network is needed only once.
+argument): nothing means the kernel of the host's Debian release; "6.1-rt" or
+"6.12-arm64" is one that is supported (lab/matrix.py); else "6.13" is the newest
+of the host's archives that starts so, "6.13-rt" or "6.13-cloud" another flavour,
+and a whole release ("6.1.0-56-amd64") exactly that one.  What was asked for is
+remembered as a symbolic link beside the kernel, so that the network is needed
+only once.
 "debug" and "kcsan" are kernels that check themselves (lab/debugkernel.py).
 """
 
@@ -17,14 +19,16 @@ import struct
 import subprocess
 from pathlib import Path
 
-from . import debugkernel
-from .debian import Apt, locked
+from . import debugkernel, matrix
+from .debian import Apt, codename, locked
 from .log import LabError, say
+from .matrix import Origin
 from .paths import KERNELS
 
-# The lab always asks for names of this form; "-amd64" may have a flavour
-# before it.
-RELEASE = re.compile(r"(?P<version>\d[\w.+~-]*?)(?:-(?P<flavour>rt|cloud))?-amd64")
+RELEASE = re.compile(r"(?P<version>\d[\w.+~-]*?)(?:-(?P<flavour>rt|cloud))?"
+                     r"-(?P<architecture>amd64|arm64)")
+# Beside a kernel's headers: the Debian release whose compilers build modules for it
+TOOLCHAIN = ".toolchain"
 
 
 class Kernel:
@@ -68,6 +72,11 @@ class Kernel:
     def headers(self) -> Path:
         """The directory to build modules in (KDIR)."""
         return self.root / "usr/src" / f"linux-headers-{self.release}"
+
+    @property
+    def architecture(self) -> str:
+        """Debian's name of the processor that it is for."""
+        return "arm64" if self.release.endswith("-arm64") else "amd64"
 
     @property
     def checks_itself(self) -> bool:
@@ -168,28 +177,24 @@ def _extract(image: bytes) -> bytes:
     return elf if elf.startswith(b"\x7fELF") else b""
 
 
-def _newest(apt: Apt, wanted: str) -> str:
-    """The newest release in the archives that @wanted stands for."""
+def _newest(apt: Apt, wanted: Origin, name: str) -> str:
+    """The newest release in the archives that @wanted, asked for as @name, stands for."""
     releases = []
     for package in apt.packages("linux-image-"):
         match = RELEASE.fullmatch(package.removeprefix("linux-image-"))
-        if match and match["version"][-1].isalnum() and "." in match["version"]:
+        if match and re.match(r"\d+[.]\d+[.]\d.*\w$", match["version"]):
             releases.append(match)
-    version, _, flavour = wanted.partition("-")
-    if RELEASE.fullmatch(wanted):
-        chosen = [m for m in releases if m[0] == wanted]
-    else:
-        chosen = [m for m in releases
-                  if (m["flavour"] or "") == flavour
-                  and re.match(rf"{re.escape(version)}(\D|$)", m["version"])
-                  and re.search(r"\d[.]\d+[.]\d", m["version"])]
+    chosen = [m[0] for m in releases if m[0] == name] or \
+             [m[0] for m in releases
+              if m["architecture"] == wanted.architecture
+              and (m["flavour"] or "") == wanted.flavour
+              and (not wanted.version
+                   or re.match(rf"{re.escape(wanted.version)}(\D|$)", m["version"]))]
     headers = set(apt.packages("linux-headers-"))
-    chosen = [m[0] for m in chosen if f"linux-headers-{m[0]}" in headers]
+    chosen = [release for release in chosen if f"linux-headers-{release}" in headers]
     if not chosen:
-        known = sorted({".".join(m["version"].split(".")[:2]) for m in releases
-                        if re.search(r"\d[.]\d+[.]\d", m["version"])})
-        raise LabError(f"kernel {wanted}: not in the host's archives; there are "
-                       + ", ".join(known))
+        known = sorted({".".join(m["version"].split(".")[:2]) for m in releases})
+        raise LabError(f"kernel {name}: not in the archives; there are " + ", ".join(known))
     return max(chosen, key=_version_key)
 
 
@@ -220,13 +225,17 @@ def _relocate(root: Path) -> None:
             makefile.write_text(text)
 
 
-def _fetch(apt: Apt, release: str) -> None:
+def _fetch(apt: Apt, release: str, toolchain: str) -> None:
     image, headers = f"linux-image-{release}", f"linux-headers-{release}"
     packages = [image, headers]
-    packages += [p for p in apt.depends(headers)
-                 if re.match(r"linux-(headers|kbuild)-", p)]
+    for package in apt.depends(headers):
+        if package.startswith("linux-headers-"):
+            packages.append(package)
+        elif package.startswith("linux-kbuild-"):
+            # Programs that run here, whatever they build for
+            packages.append(package.partition(":")[0] + ":amd64")
     packages += [p for p in apt.depends(image)
-                 if re.match(r"linux-(binary|modules)-", p)]
+                 if re.match(r"linux-(base|binary|modules)-", p)]
     target = KERNELS / release
     say(f"fetching guest kernel {release} into {target} (nothing is installed)")
     KERNELS.mkdir(parents=True, exist_ok=True)
@@ -235,9 +244,12 @@ def _fetch(apt: Apt, release: str) -> None:
     kernel = Kernel(target)
     kernel.modules.joinpath("build").unlink(missing_ok=True)
     kernel.modules.joinpath("source").unlink(missing_ok=True)
-    vmlinux = _extract(kernel.boot_image.read_bytes())
-    if vmlinux and kernel.config("CONFIG_PVH") == "y":
-        (target / "vmlinux").write_bytes(vmlinux)
+    if toolchain:
+        (kernel.headers / TOOLCHAIN).write_text(toolchain + "\n")
+    if kernel.config("CONFIG_PVH") == "y":
+        vmlinux = _extract(kernel.boot_image.read_bytes())
+        if vmlinux:
+            (target / "vmlinux").write_bytes(vmlinux)
     base = target if kernel.modules.is_relative_to(target / "lib") else target / "usr"
     depmod = shutil.which("depmod", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
     if not depmod:
@@ -260,15 +272,46 @@ def get(wanted: str | None = None) -> Kernel:
     if wanted in debugkernel.NAMES:
         return Kernel(debugkernel.get(wanted))
     link = KERNELS / (wanted or "default")
-    if not (link / ".complete").exists():
+    origin = matrix.KERNELS.get(wanted)
+    if not _is_there(link, origin):
         with locked("fetch-kernel"):
-            if not (link / ".complete").exists():
-                apt = Apt()
-                release = _newest(apt, wanted) if wanted else _default(apt)
-                if not (KERNELS / release / ".complete").exists():
-                    _fetch(apt, release)
-                    (KERNELS / release / ".complete").touch()
-                if link.name != release:
-                    link.unlink(missing_ok=True)
-                    link.symlink_to(release)
+            if not _is_there(link, origin):
+                _provide(link, wanted, origin)
     return Kernel(link.resolve())
+
+
+def _is_there(link: Path, origin: Origin | None) -> bool:
+    """Whether a kernel has been fetched, and of the release that it is to be of now."""
+    if not (link / ".complete").exists():
+        return False
+    if not origin:
+        return True
+    marker = Kernel(link.resolve()).headers / TOOLCHAIN
+    return (marker.read_text().strip() if marker.exists() else "") == _toolchain(origin)
+
+
+def _toolchain(origin: Origin) -> str:
+    """Whose compilers are needed; "" if those of the host will do."""
+    if origin.suite == codename() and origin.architecture == "amd64":
+        return ""
+    return origin.suite
+
+
+def _provide(link: Path, wanted: str, origin: Origin | None) -> None:
+    """Fetch what is wanted, if it was not by another name, and remember it."""
+    toolchain = _toolchain(origin) if origin else ""
+    own = not toolchain and not (origin and origin.backports)
+    apt = Apt.of(origin.suite, origin.architecture) if origin and not own else Apt()
+    if origin:
+        release = _newest(apt, origin, wanted)
+    elif wanted:
+        version, _, flavour = wanted.partition("-")
+        release = _newest(apt, Origin(codename(), version, flavour), wanted)
+    else:
+        release = _default(apt)
+    if not (KERNELS / release / ".complete").exists():
+        _fetch(apt, release, toolchain)
+        (KERNELS / release / ".complete").touch()
+    if link.name != release:
+        link.unlink(missing_ok=True)
+        link.symlink_to(release)

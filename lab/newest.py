@@ -30,4 +30,4 @@ def _fetch() -> None:
     say(f"fetching the QEMU of Debian {SUITE} once, with its libraries (45 MB)")
     archives = [Archive(archive.uri, SUITE, ("main",), archive.signed_by)
                 for archive in host_archives(codename()) if archive.suite == codename()]
-    Apt(BUILD / "apt-newest", archives=archives).unpack_closure("qemu-system-x86", ROOT)
+    Apt(BUILD / "apt-newest", archives=archives).unpack_closure(["qemu-system-x86"], ROOT)

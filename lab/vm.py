@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterable
 
-from . import accel, debian, initramfs
+from . import accel, debian, foreign, initramfs
 from .agent import Agent, poll_until
 from .console import Console
 from .initramfs import GUEST
@@ -24,20 +24,30 @@ from .network import Port
 from .paths import LAB, MODULES, ROOT, TOOLS, USERSPACE
 from .patience import patient
 from .qmp import QMP, Closed
+from .virtiofs import VirtioFS, shared_memory
 
 # A guest may wait for anything that itself is bounded: many guests share few
 # processors, and emulation is slow.
 BOOT_TIMEOUT = 180
 
-COMMAND_LINE = ("console=ttyS0 loglevel=5 panic=-1 oops=panic softlockup_panic=1 "
+COMMAND_LINE = ("loglevel=5 panic=-1 oops=panic softlockup_panic=1 "
                 "watchdog_thresh=60 nmi_watchdog=0 rcupdate.rcu_cpu_stall_timeout=120 "
-                "net.ifnames=0 mitigations=off "
-                # Newer firmware puts the windows for hot-plugged devices where
-                # it reserves addresses as a certain maker's processors need it.
-                "pci=no_e820")
+                "net.ifnames=0 mitigations=off")
 
-ROOT_OPTIONS = "msize=512000,cache=loose"
-LIVE_OPTIONS = "msize=512000,cache=none"
+# For each processor the machine, and what its kernel is told of it
+MACHINES = {
+    # Newer firmware puts the windows for hot-plugged devices where it reserves
+    # addresses as a certain maker's processors need it.
+    "amd64": ("q35", "console=ttyS0 pci=no_e820"),
+    "arm64": ("virt,gic-version=3", "console=ttyAMA0"),
+}
+
+# How the host's files are mounted, and those that change meanwhile
+OPTIONS = {
+    "9p": ("trans=virtio,version=9p2000.L,msize=512000,cache=loose",
+           "trans=virtio,version=9p2000.L,msize=512000,cache=none"),
+    "virtiofs": ("relatime", "relatime"),
+}
 OVERLAY_OPTIONS = "index=off,xino=off,metacopy=off,redirect_dir=off"
 
 HOTPLUG_SLOTS = 4
@@ -150,6 +160,9 @@ def _enough(memory: str, kernel: Kernel) -> str:
 class VM:
     """A virtual machine whose root file system is a copy of the host's.
 
+    One of another processor has Debian's files for that instead (lab/foreign.py), and our
+    own programs as they were built for it, in the place where the host has its own.
+
     Everything of the host is visible and, for the guest alone, writable; the
     changes are gone at the end. The project's tree is at its own path and
     follows the host's changes; /mnt/share is `share` on the host, for both to
@@ -195,6 +208,7 @@ class VM:
         self._agent_open = False
         self._sleeper: Process | None = None
         self._behind: dict[str, list[str]] = {}
+        self._shares: list[VirtioFS] = []
 
     # Start and end
 
@@ -237,12 +251,15 @@ class VM:
                            + initramfs.settings(self._settings())
                            + self._memory_files())
         image = self.kernel.image if self.root == "host" else self.kernel.boot_image
+        architecture = self.kernel.architecture
+        machine, parameters = MACHINES[architecture]
         command = [
-            accel.QEMU, "-name", self.name, "-nodefaults", "-no-user-config",
-            "-display", "none", "-machine", "q35" + self.machine,
-            *accel.arguments(mode, self.smp), "-m", self.memory,
+            accel.PROGRAMS[architecture], "-name", self.name, "-nodefaults", "-no-user-config",
+            "-display", "none", "-machine", machine + self.machine,
+            *accel.arguments(mode, self.smp, architecture), "-m", self.memory,
             "-kernel", str(image), "-initrd", str(initrd),
-            "-append", " ".join([COMMAND_LINE, accel.kernel_parameters(mode),
+            "-append", " ".join([COMMAND_LINE, parameters,
+                                 accel.kernel_parameters(mode, architecture),
                                  self.kernel.parameters, self.append]),
             "-chardev", f"file,id=console,path={self.console.path}",
             "-serial", "chardev:console",
@@ -268,10 +285,17 @@ class VM:
 
     def _file_systems(self) -> list[str]:
         """What the guest sees of the host."""
+        path = "/" if self.kernel.architecture == "amd64" else str(foreign.root())
+        shares = [("root", path, True), ("tree", str(ROOT), True),
+                  ("share", str(self.share), False)]
+        if initramfs.transport(self.kernel) == "virtiofs":
+            self._shares = [VirtioFS(tag, Path(folder), self.directory)
+                            for tag, folder, _ in shares]
+            return shared_memory(self.memory) + [word for share in self._shares
+                                                 for word in share.arguments]
         arguments: list[str] = []
-        for tag, path, access in (("root", "/", ",readonly=on"),
-                                  ("tree", ROOT, ",readonly=on"),
-                                  ("share", self.share, "")):
+        for tag, path, read_only in shares:
+            access = ",readonly=on" if read_only else ""
             arguments += ["-fsdev", f"local,id={tag},path={path},security_model=none,"
                                   f"multidevs=remap{access}",
                         "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
@@ -281,19 +305,28 @@ class VM:
         """What a guest that has only its memory finds there."""
         if self.root == "host":
             return b""
+        if self.kernel.architecture != "amd64":
+            raise LabError(f"{self.name}: a guest with only memory has the host's programs, "
+                           "which its processor cannot run")
         fixed = [Path("/bin/bash"), Path("/usr/bin/setsid"), Path("/bin/busybox"),
                  GUEST / "start", self._agent_program()]
         module = [self.module] if self.module.exists() else []
         return initramfs.files([*fixed, *module, *self.programs])
 
-    @staticmethod
-    def _agent_program() -> Path:
+    def _agent_program(self) -> Path:
+        if self.kernel.architecture != "amd64":
+            return Path("/usr/sbin/qemu-ga")
         return debian.unpacked("qemu-guest-agent", TOOLS / "qemu-guest-agent",
                                "usr/sbin/qemu-ga")
 
     def _settings(self) -> dict[str, str]:
         """What lab/guest/init wants to know."""
+        transport = initramfs.transport(self.kernel)
+        own = self.kernel.architecture == "amd64"
         return {
+            "transport": transport,
+            # What is at the place of the programs that the host has built for itself
+            "programs": "" if own else str(foreign.userspace()),
             "root_kind": self.root,
             "name": self.name,
             "tree": str(ROOT),
@@ -301,9 +334,8 @@ class VM:
             "modules": str(self.kernel.modules),
             "agent": str(self._agent_program()),
             "busybox": "/bin/busybox",
-            "root_options": ROOT_OPTIONS,
-            "tree_options": LIVE_OPTIONS,
-            "share_options": LIVE_OPTIONS,
+            "root_options": OPTIONS[transport][0],
+            "live_options": OPTIONS[transport][1],
             "overlay_options": OVERLAY_OPTIONS,
         }
 
@@ -342,6 +374,8 @@ class VM:
         if self._qemu:
             self._qemu.kill()
             self._qemu.wait()
+            for share in self._shares:
+                share.kill()
             for connection in (self._qmp, self._agent):
                 if connection:
                     connection.lines.sock.close()

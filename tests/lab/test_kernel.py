@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import LabError, debian, kernel
+from lab import LabError, debian, kernel, matrix
 from lab.paths import ROOT
 
 DEB822 = """\
@@ -79,6 +79,18 @@ def test_archives_in_the_old_format(tmp_path):
     ]
 
 
+def test_archives_of_another_release(tmp_path, monkeypatch):
+    """From where the host has its own, with backports."""
+    archives(tmp_path, ONE_LINE)
+    monkeypatch.setattr(debian, "codename", lambda: "bookworm")
+    hosts = debian.host_archives("bookworm", tmp_path)
+    monkeypatch.setattr(debian, "host_archives", lambda suite: hosts)
+    assert [archive.line() for archive in debian.archives_of("trixie")] == [
+        "deb http://mirror.example/debian trixie main contrib",
+        "deb [signed-by=/etc/k.gpg] http://mirror.example/debian-security trixie-security main",
+        "deb http://mirror.example/debian trixie-backports main contrib"]
+
+
 def test_both_formats_together_name_each_archive_once(tmp_path):
     line = "deb http://mirror.example/debian bookworm main contrib\n"
     assert len(archives(tmp_path, line + line, DEB822)) == 4
@@ -126,6 +138,41 @@ def test_module_that_is_not_there_is_named(guest_kernel):
 def test_configuration_can_be_asked(guest_kernel):
     assert guest_kernel.config("CONFIG_PCI") == "y"
     assert guest_kernel.config("CONFIG_NO_SUCH_OPTION") == ""
+
+
+class Listed:
+    """Archives with packages of some kernels."""
+
+    def __init__(self, *releases):
+        self.releases = releases
+
+    def packages(self, prefix):
+        return [prefix + release for release in self.releases
+                if release not in self.lacking(prefix)]
+
+    def lacking(self, prefix):
+        # An image whose headers have been removed from the archives
+        return ("7.4.1+deb13-amd64",) if prefix == "linux-headers-" else ()
+
+
+@pytest.mark.parametrize("name, release", [
+    ("6.12", "6.12.118+deb13-amd64"),
+    ("6.12-arm64", "6.12.118+deb13-arm64"),
+    ("newest", "7.3.4+deb13-amd64"),
+    ("newest-rt", "7.2.13+deb13-rt-amd64"),
+])
+def test_newest_of_those_that_fit(name, release):
+    """By numbers, of the flavour and the processor, and with headers to build for it."""
+    apt = Listed("6.12.94+deb13-amd64", "6.12.118+deb13-amd64", "6.12.118+deb13-arm64",
+                 "6.12.118+deb13-rt-arm64", "6.12.120+deb13-cloud-amd64", "7.3.4+deb13-amd64",
+                 "7.2.13+deb13-amd64", "7.2.13+deb13-rt-amd64", "7.2.9+deb13-rt-amd64",
+                 "7.4.1+deb13-amd64", "amd64", "6.1-amd64")
+    assert kernel._newest(apt, matrix.KERNELS[name], name) == release
+
+
+def test_kernel_that_is_not_there_is_named():
+    with pytest.raises(LabError, match="kernel 6.12: not in the archives; there are 7.3"):
+        kernel._newest(Listed("7.3.4+deb13-amd64"), matrix.KERNELS["6.12"], "6.12")
 
 
 def test_kernel_is_chosen_by_the_environment(guest_kernel, monkeypatch):

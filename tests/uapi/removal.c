@@ -22,6 +22,12 @@
 
 #define NOBODY 65534
 
+/* Younger architectures have only the calls that the C library makes of these. */
+#ifndef SYS_poll
+#define SYS_poll SYS_ppoll
+#define SYS_epoll_wait SYS_epoll_pwait
+#endif
+
 /* Whoever takes the device away is in another process: a VM may be slow. */
 #define REMOVAL_MS 120000
 

@@ -23,7 +23,9 @@ def vm(module_vms, module_servers):
 
 def said_about(vm, device):
     """What the driver said about the PCI device, as it would be read in a log."""
-    return re.findall(rf"ivshmem {re.escape(device)}: (.*)", vm.run("dmesg").stdout)
+    # Newer kernels themselves say after it that its probe has failed
+    return re.findall(rf"ivshmem {re.escape(device)}: (?!probe with driver )(.*)",
+                      vm.run("dmesg").stdout)
 
 
 def test_more_vectors_than_interrupts(vm):
@@ -38,6 +40,8 @@ def test_more_vectors_than_interrupts(vm):
 
 def test_memory_that_did_not_fit(vm, tmp_path):
     """A region that the PCI window has no room for: refused, and said why."""
+    if vm.kernel.architecture != "amd64":
+        pytest.skip("the kernel there gives bridges larger windows, without firmware's leave")
     before = nodes(vm)
     vm.add_device(ivshmem_plain(tmp_path / "large", "2G", id="large"), slot=0)
     vm.wait_console(r"ivshmem 0000:[0-9a-f:.]+: .*BAR 2", 60)
