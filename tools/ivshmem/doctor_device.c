@@ -251,15 +251,15 @@ static void examine_interrupts(struct findings *findings,
 		      "doorbells: %s", ring_error(ret));
 	} else if (!at->info.vectors) {
 		found(findings, VERDICT_FAIL, "interrupts", at->address,
-		      "give the device vectors=1 or more; see dmesg about "
-		      "MSI-X", "there is no vector to be rung on");
+		      "give the device vectors=1 or more; is the kernel "
+		      "started with pci=nomsi? see dmesg about MSI-X",
+		      "there is no vector to be rung on");
 	} else if (ret) {
 		while (!(missing[v / 64] >> (v % 64) & 1))
 			v++;
 		found(findings, VERDICT_FAIL, "interrupts", at->address,
-		      "is the kernel started with pci=nomsi, has the server "
-		      "as many vectors as the device (vectors=)? "
-		      "/proc/interrupts shows which arrive",
+		      "has the server as many vectors as the device "
+		      "(vectors=)? /proc/interrupts shows which arrive",
 		      "%d of %u own doorbells did not arrive within a second, "
 		      "the first on vector %u", ret, at->info.vectors, v);
 	} else {
