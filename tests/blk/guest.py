@@ -145,5 +145,7 @@ def done(process: Process) -> dict[str, Any]:
 def folder() -> Iterator[Path]:
     """A folder on a file system that is none of memory."""
     path = Path(tempfile.mkdtemp(prefix="ivs-", dir="/var/tmp"))
-    yield path
-    shutil.rmtree(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)

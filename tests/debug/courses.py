@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from tests.debug.sweep import BOUND, Phase, Sweep, report, wait
+from tests.debug.sweep import BOUND, Phase, Steps, Sweep, report, wait
 
 PCI = "/sys/bus/pci"
 AUXILIARY = "/sys/bus/auxiliary"
@@ -480,6 +480,9 @@ def main() -> None:
     """Run one course."""
     name, folder, log = sys.argv[1:]
     modules = Modules(folder)
+    # What a course that has failed left
+    Steps().arm(False)
+    modules.unload()
     said = Sweep(COURSES[name](modules), log).run()
     modules.unload()
     report(said)

@@ -5,6 +5,7 @@ Each function that moves a link's state or takes something down is called, and l
 a delay in which others get between. What was to come of it comes all the same.
 """
 
+from contextlib import ExitStack
 from typing import Any, Callable, Iterator
 
 import pytest
@@ -118,14 +119,14 @@ def rig(module_vms: Any, module_servers: Any, delays: Any) -> Iterator[Rig]:
     cards = [Card(vm, number) for number, vm in enumerate(machines, 1)]
     together(Card.load, cards)
     meet(cards)
-    with folder() as directory:
+    with folder() as directory, ExitStack() as stack:
         disk = Disk(server, machines[0], directory, 64 << 20)
+        stack.callback(disk.stop)
         disk.load()
         disk.serve(disk.image)
         disk.wait()
         machines[0].run(f"insmod {delays}")
         yield Rig(cards, disk)
-        disk.stop()
 
 
 def hold_up(vm: VM, functions: list[str], action: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ OWN = {"group=kvm": "group=root"}
 PRELUDE = """
 set -e -o pipefail
 export PATH={programs}:$PATH:/usr/sbin:/sbin
-command -v sudo >/dev/null || sudo() {{ "$@"; }}
+sudo() {{ "$@"; }}
 cd {folder}
 """
 OPENED = "find /proc/[0-9]*/fd -lname {path} 2>/dev/null | grep -q ."

@@ -7,6 +7,7 @@ twice.
 
 import json
 import os
+from contextlib import ExitStack
 
 import pytest
 
@@ -101,8 +102,9 @@ def test_network(machines):
 def test_disk(machines, server):
     """What is written to the disk is in its file, and comes back."""
     for vm in machines:
-        with folder() as directory:
+        with folder() as directory, ExitStack() as stack:
             disk = Disk(server, vm, directory, DISK)
+            stack.callback(disk.stop)
             disk.load()
             disk.serve(disk.image)
             disk.wait()

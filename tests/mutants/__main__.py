@@ -53,7 +53,8 @@ def main() -> int:
         for defect in chosen:
             print(f"{defect.name:32} {defect.attack} {defect.file:32} {defect.breaks}")
         return 0
-    report = Report(FOLDER / "results.json", DEFECTS, arguments.resume)
+    kept = FOLDER / ("some.json" if arguments.only else "results.json")
+    report = Report(kept, DEFECTS, arguments.resume)
     try:
         Campaign(Tree(FOLDER / "tree"), report).run(chosen)
     except (LabError, ValueError) as error:

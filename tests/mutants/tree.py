@@ -51,7 +51,8 @@ class Tree:
         for name in SHARED:
             link = self.folder / "build" / name
             link.parent.mkdir(parents=True, exist_ok=True)
-            if (BUILD / name).exists() and not link.is_symlink():
+            if not link.is_symlink():
+                (BUILD / name).mkdir(parents=True, exist_ok=True)
                 link.symlink_to(BUILD / name)
 
     def _files(self) -> set[str]:

@@ -77,5 +77,5 @@ def test_a_flaw_is_found(fuzzed: Fuzzed, guest_kernel: Kernel, flaw: Flaw) -> No
     fuzzed.start(f"--seed={SEED}", f"--seconds={4 * BOUND}", "--bound=30")
     fuzzed.vm.wait_console(flaw.report, BOUND)
     poll_until(lambda: flaw.complaint in fuzzed.complaint, BOUND, flaw.complaint)
-    assert re.search(flaw.report, expected_alarms(fuzzed.vm))
     fuzzed.vm.kill()
+    assert re.search(flaw.report, expected_alarms(fuzzed.vm))
