@@ -114,7 +114,10 @@ def archives_of(suite: str) -> list[Archive]:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Only one process at a time within the section called @name."""
+    """Only one process at a time within the section called @name.
+
+    "fetch" is for what apt fetches: two that use one of its roots would fail.
+    """
     BUILD.mkdir(exist_ok=True)
     with open(BUILD / f".{name}.lock", "w") as lock:
         flock(lock, LOCK_EX)
@@ -258,7 +261,7 @@ def unpacked(package: str, target: Path, program: str) -> Path:
     """The file @program of @package, fetched into @target on the first call."""
     path = target / program
     if not path.exists():
-        with locked(f"fetch-{package}"):
+        with locked("fetch"):
             if not path.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 Apt().unpack([package], target)

@@ -36,7 +36,7 @@ def root() -> Path:
     """The root file system, fetched on the first call."""
     target = LAB / "root" / ARCHITECTURE
     if not _is_current(target):
-        with locked(f"fetch-root-{ARCHITECTURE}"):
+        with locked("fetch"):
             if not _is_current(target):
                 say(f"fetching a root file system for {ARCHITECTURE} once (110 MB)")
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def _wrapper(name: str, *words: str) -> Path:
     meson looks for names that it knows among all words of a command.
     """
     path = BUILD / f"toolchain/{SUITE}-{ARCHITECTURE}" / f"{PREFIX}-{name}"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     command = [*toolchain.command(SUITE), f"{PREFIX}-{name}", *words]
     path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     path.chmod(0o755)

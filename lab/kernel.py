@@ -225,7 +225,7 @@ def _relocate(root: Path) -> None:
             makefile.write_text(text)
 
 
-def _fetch(apt: Apt, release: str, toolchain: str) -> None:
+def _fetch(apt: Apt, release: str) -> None:
     image, headers = f"linux-image-{release}", f"linux-headers-{release}"
     packages = [image, headers]
     for package in apt.depends(headers):
@@ -244,8 +244,6 @@ def _fetch(apt: Apt, release: str, toolchain: str) -> None:
     kernel = Kernel(target)
     kernel.modules.joinpath("build").unlink(missing_ok=True)
     kernel.modules.joinpath("source").unlink(missing_ok=True)
-    if toolchain:
-        (kernel.headers / TOOLCHAIN).write_text(toolchain + "\n")
     if kernel.config("CONFIG_PVH") == "y":
         vmlinux = _extract(kernel.boot_image.read_bytes())
         if vmlinux:
@@ -274,7 +272,7 @@ def get(wanted: str | None = None) -> Kernel:
     link = KERNELS / (wanted or "default")
     origin = matrix.KERNELS.get(wanted)
     if not _is_there(link, origin):
-        with locked("fetch-kernel"):
+        with locked("fetch"):
             if not _is_there(link, origin):
                 _provide(link, wanted, origin)
     return Kernel(link.resolve())
@@ -310,8 +308,14 @@ def _provide(link: Path, wanted: str, origin: Origin | None) -> None:
     else:
         release = _default(apt)
     if not (KERNELS / release / ".complete").exists():
-        _fetch(apt, release, toolchain)
+        _fetch(apt, release)
         (KERNELS / release / ".complete").touch()
+    if origin:
+        # Also of one that was fetched for a host of another release
+        marker = Kernel(KERNELS / release).headers / TOOLCHAIN
+        marker.unlink(missing_ok=True)
+        if toolchain:
+            marker.write_text(toolchain + "\n")
     if link.name != release:
         link.unlink(missing_ok=True)
         link.symlink_to(release)

@@ -64,7 +64,8 @@ class _Failures:
 
 def pytest_configure(config: Any) -> None:
     """Announce our marker, be patient, and take a polite kill like Ctrl-C."""
-    if not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and config.rootpath == ROOT \
+            and not config.option.collectonly:
         config.pluginmanager.register(_Failures(config))
     config.addinivalue_line("markers", "console_expects(regex): console lines that "
                             "match are no reason to fail this test")

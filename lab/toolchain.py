@@ -27,7 +27,7 @@ def get(suite: str) -> Path:
     root = BUILD / "toolchain" / suite
     wanted = " ".join(PACKAGES)
     if _stamp(root) != wanted:
-        with locked(f"fetch-toolchain-{suite}"):
+        with locked("fetch"):
             if _stamp(root) != wanted:
                 say(f"fetching the compilers of Debian {suite} once (110 MB)")
                 root.parent.mkdir(exist_ok=True)
@@ -70,6 +70,6 @@ def command(suite: str) -> list[str]:
 def run(suite: str, words: list[str]) -> None:
     """Become the command @words, which sees these compilers."""
     try:
-        os.execvp("bwrap", [*command(suite), "--chdir", str(Path.cwd()), *words])
+        os.execvp("bwrap", [*command(suite), "--chdir", str(ROOT), *words])
     except FileNotFoundError:
         raise LabError("bwrap: not found; run 'make setup' (package bubblewrap)") from None

@@ -37,7 +37,14 @@ class VirtioFS:
                 ["setpriv", "--pdeathsig", "KILL", program, f"--socket-path={self.socket}",
                  *words, last], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)
-        poll_until(self.socket.exists, 60, f"{program}: {log.name}")
+        try:
+            poll_until(lambda: self.socket.exists() or self._process.poll() is not None, 60,
+                       f"{program}: {log.name}")
+            if self._process.poll() is not None:
+                raise LabError(f"{program}: it has ended; {log.name} may say why (it needs root)")
+        except BaseException:
+            self.kill()
+            raise
 
     @property
     def arguments(self) -> list[str]:
