@@ -120,7 +120,8 @@ class Machine:
         # A signal is for the command, and not for the shell around it
         head, _, last = text.rpartition("\n")
         if not re.search(r"[|;&]", last):
-            text = f"{head}\nexec {last}"
+            # It is a function here, of which there is no exec
+            text = f"{head}\nexec {last.removeprefix('sudo ')}"
         return self.vm.spawn(script(text, "/root"))
 
     def finish(self, process: Any, stop: bool) -> None:
