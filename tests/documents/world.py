@@ -18,14 +18,14 @@ from lab.agent import poll_until
 from lab.paths import MODULES, USERSPACE
 from lab.patience import patient
 
-PROGRAMS = [USERSPACE / "server", USERSPACE / "tools/ivshmem", USERSPACE / "blkserver"]
+PROGRAMS = [USERSPACE / "server", USERSPACE / "tools/ivshmem", USERSPACE / "blkserver",
+            Path(__file__).with_name("bin")]
 # The only thing that readers have to put in themselves: the group of their QEMU. In a
 # user's namespaces there is none but this.
 OWN = {"group=kvm": "group=root"}
 PRELUDE = """
 set -e -o pipefail
 export PATH={programs}:$PATH:/usr/sbin:/sbin
-sudo() {{ "$@"; }}
 cd {folder}
 """
 OPENED = "find /proc/[0-9]*/fd -lname {path} 2>/dev/null | grep -q ."
@@ -120,8 +120,7 @@ class Machine:
         # A signal is for the command, and not for the shell around it
         head, _, last = text.rpartition("\n")
         if not re.search(r"[|;&]", last):
-            # It is a function here, of which there is no exec
-            text = f"{head}\nexec {last.removeprefix('sudo ')}"
+            text = f"{head}\nexec {last}"
         return self.vm.spawn(script(text, "/root"))
 
     def finish(self, process: Any, stop: bool) -> None:
