@@ -251,18 +251,29 @@ static void done(struct kprobe *probe, struct pt_regs *regs, unsigned long flags
 {
 }
 
+/* What a parameter is to be; nothing fails from here on */
+static int take(const char *text, bool *value)
+{
+	int ret = kstrtobool(text, value);
+
+	if (ret)
+		return ret;
+
+	WRITE_ONCE(armed, false);
+	barrier();
+	return 0;
+}
+
 static int armed_set(const char *text, const struct kernel_param *param)
 {
 	unsigned int i;
 	bool value;
 	int ret;
 
-	ret = kstrtobool(text, &value);
+	ret = take(text, &value);
 	if (ret)
 		return ret;
 
-	WRITE_ONCE(armed, false);
-	barrier();
 	for (i = 0; i < PLACES; i++)
 		places[i].met = 0;
 	failed[0] = 0;
@@ -279,18 +290,12 @@ MODULE_PARM_DESC(armed, "Whether one step, and no other, is to fail");
 
 static int all_set(const char *text, const struct kernel_param *param)
 {
-	bool value;
-	int ret;
+	int ret = take(text, &all);
 
-	ret = kstrtobool(text, &value);
-	if (ret)
-		return ret;
+	if (!ret)
+		memset(places, 0, sizeof(places));
 
-	WRITE_ONCE(armed, false);
-	barrier();
-	all = value;
-	memset(places, 0, sizeof(places));
-	return 0;
+	return ret;
 }
 
 static const struct kernel_param_ops all_ops = {
