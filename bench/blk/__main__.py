@@ -31,25 +31,25 @@ from typing import Any
 from bench import report
 from bench.blk import figures
 from bench.blk.disks import NVME, OURS, VIRTIO, Stage
-from bench.blk.figures import JOBS
+from bench.blk.figures import JOBS, QUICK, Jobs
 from bench.report import say
 
 PARTS = {"p50": ("us", "lower"), "p99": ("us", "lower"), "cpu": ("s", "lower"),
          "irqs": ("1", "lower"), "kicks": ("1", "lower"), "insns": ("1", "lower")}
 
 
-def units() -> dict[str, tuple[str, str]]:
+def units(jobs: Jobs) -> dict[str, tuple[str, str]]:
     """Of each name: its unit, and what is better."""
     found = {}
-    for name, job in JOBS.items():
+    for name, job in jobs.items():
         found[name] = ("MB/s" if job.block == "128k" else "IOPS", "higher")
         found.update({f"{name}_{part}": unit for part, unit in PARTS.items()})
     return found
 
 
-def rows(results: report.Results) -> list[dict[str, Any]]:
+def rows(results: report.Results, jobs: Jobs) -> list[dict[str, Any]]:
     """Our disk beside each other."""
-    return [results.row(name, name, unit, OURS, way) for name, unit in units().items()
+    return [results.row(name, name, unit, OURS, way) for name, unit in units(jobs).items()
             for way in (VIRTIO, NVME) if (way, name) in results.found]
 
 
@@ -58,20 +58,21 @@ def measure(rounds: int, seconds: float, target: Path, cleanup: ExitStack) -> di
     about = report.guests(seconds=seconds)
     results = report.Results()
     stage = Stage(cleanup)
+    jobs = QUICK if target == report.quick("blk") else JOBS
 
     say("starting a virtual machine")
     disks = stage.disks()
     results.alternate("speed", rounds, {
-        disk.way: partial(figures.speed, disk, seconds) for disk in disks})
+        disk.way: partial(figures.speed, disk, jobs, seconds) for disk in disks})
     results.alternate("cost", rounds, {
-        disk.way: partial(figures.cost, disk) for disk in disks})
+        disk.way: partial(figures.cost, disk, jobs) for disk in disks})
     disks[0].vm.kill()
 
     say("starting a virtual machine whose instructions are counted")
     results.alternate("instructions", rounds, {
-        disk.way: partial(figures.instruction_cost, disk)
+        disk.way: partial(figures.instruction_cost, disk, jobs)
         for disk in stage.disks(counted=True)})
-    return report.write(target, about, rows(results))
+    return report.write(target, about, rows(results, jobs))
 
 
 def main() -> int:

@@ -42,6 +42,7 @@ class Job:
         return json.loads(done.stdout)["jobs"][0][self.direction]
 
 
+Jobs = dict[str, Job]
 JOBS = {
     "randread_4k_qd1": Job("randread", "4k", 1),
     "randread_4k_qd32": Job("randread", "4k", 32),
@@ -50,12 +51,14 @@ JOBS = {
     "seqread_128k": Job("read", "128k", 8),
     "seqwrite_128k": Job("write", "128k", 8),
 }
+# Of a quick run: each unit, each direction
+QUICK = {name: JOBS[name] for name in ("randread_4k_qd1", "seqwrite_128k")}
 
 
-def speed(disk: Disk, seconds: float) -> Figures:
+def speed(disk: Disk, jobs: Jobs, seconds: float) -> Figures:
     """All that a clock measures."""
     found = {}
-    for name, job in JOBS.items():
+    for name, job in jobs.items():
         said = job.run(disk, "--time_based", f"--runtime={seconds:g}")
         large = job.block == "128k"
         found[name] = said["bw_bytes"] / 1e6 if large else said["iops"]
@@ -78,7 +81,7 @@ def each(disk: Disk, job: Job, counts: list[Callable[[], float]]) -> list[float]
     return [max(total - base, 1) / (MANY - FEW) for base, total in zip(*runs[1:])]
 
 
-def cost(disk: Disk) -> Figures:
+def cost(disk: Disk, jobs: Jobs) -> Figures:
     """Seconds of the host's processors for a million requests; interrupts and kicks for
     each."""
     found = {}
@@ -88,13 +91,13 @@ def cost(disk: Disk) -> Figures:
         if disk.kick:
             kicks = cleanup.enter_context(probed([disk.vm], disk.kick))
             counts["kicks"] = lambda: kicks(disk.vm)
-        for name, job in JOBS.items():
+        for name, job in jobs.items():
             for part, value in zip(counts, each(disk, job, list(counts.values()))):
                 found[f"{name}_{part}"] = value
     return found
 
 
-def instruction_cost(disk: Disk) -> Figures:
+def instruction_cost(disk: Disk, jobs: Jobs) -> Figures:
     """Instructions of the guest for each request."""
     return {f"{name}_insns": each(disk, job, [lambda: instructions(disk.vm)])[0]
-            for name, job in JOBS.items()}
+            for name, job in jobs.items()}

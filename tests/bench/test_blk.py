@@ -7,7 +7,7 @@ import subprocess
 from bench import report
 from bench.blk.__main__ import PARTS
 from bench.blk.disks import NVME, VIRTIO
-from bench.blk.figures import JOBS
+from bench.blk.figures import QUICK
 from lab.paths import ROOT
 
 
@@ -20,7 +20,7 @@ def test_each_figure_is_held_to_each_disk_that_has_it(userspace: None, guest_mod
     assert done.returncode == 0, done.stderr
     rows = {(row["name"], row["peer"]): row
             for row in json.loads(left.read_text())["results"]}
-    names = [f"{job}{part}" for job in JOBS
+    names = [f"{job}{part}" for job in QUICK
              for part in ["", *(f"_{part}" for part in PARTS)]]
     # What rings an NVMe is no function.
     assert rows.keys() == {(name, peer) for name in names for peer in (VIRTIO, NVME)
