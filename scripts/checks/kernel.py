@@ -44,7 +44,9 @@ IGNORED = {
         "UNCOMMENTED_DEFINITION"],
     # TRACE_EVENT() is laid out as the kernel's own trace headers do.
     "trace": ["OPEN_ENDED_LINE", "PARENTHESIS_ALIGNMENT"],
-    "compat": ["CONSTANT_COMPARISON", "LINUX_VERSION_CODE"],
+    "compat": ["CONSTANT_COMPARISON", "LINUX_VERSION_CODE",
+               # What describes a module stands outside of functions.
+               "MULTISTATEMENT_MACRO_USE_DO_WHILE"],
     # For user space, too: no types and macros of the kernel.
     "shared": ["BIT_MACRO", "PREFER_KERNEL_TYPES"],
     # Wraps the barriers; their partners are where they are used.
