@@ -161,6 +161,10 @@ install-userspace: userspace ## library, server and tools, below DESTDIR and PRE
 install-modules: ## modules for KDIR, rules of udev
 	@scripts/install-modules "$(KDIR)" "$(DESTDIR)" "$(PREFIX)"
 
+.PHONY: dist
+dist: ## the tarball of a release, of what is committed (build/dist)
+	@scripts/dist
+
 .PHONY: setup
 setup: ## install missing Debian packages, fetch the guest kernel
 	@scripts/setup
