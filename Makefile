@@ -173,5 +173,5 @@ setup: ## install missing Debian packages, fetch the guest kernel
 .PHONY: clean
 clean: ## remove what was built; fetched kernels and packages stay
 	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
-		build/docs build/doctrees build/mutants build/meson-arm64 \
+		build/docs build/doctrees build/dist build/mutants build/meson-arm64 \
 		build/lab/vm

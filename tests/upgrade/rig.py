@@ -9,7 +9,7 @@ from typing import Any
 from lab import VM, Server, ivshmem_doorbell
 from lab.agent import poll_until
 from lab.paths import MODULES, USERSPACE
-from tests.net.card import Card, module
+from tests.net.card import Card
 from tests.region_image import BLK, NET, RAW, Image, Section
 
 PEER = USERSPACE / "tests/upgrade/wire_peer"
@@ -78,6 +78,10 @@ class Machine:
             self.vm.run(f"insmod {folder}/{name}.ko")
         return self
 
+    def version(self) -> str:
+        """Of the driver that is loaded."""
+        return self.vm.run("cat /sys/module/ivshmem/version").stdout.strip()
+
     def channel(self, peer: WirePeer) -> None:
         """A message through a channel, which comes back."""
         done = self.vm.run([str(CHANNEL), NODE, str(peer.slot), "Are you old?"], BOUND)
@@ -113,7 +117,3 @@ class Machine:
 def device(server: Server) -> list[str]:
     """The arguments of the guest's device."""
     return ivshmem_doorbell(server, 4, addr="0x10")
-
-
-__all__ = ["BOUND", "CHANNEL", "DISK", "DISK_SIZE", "FUNCTION", "LINK", "Machine", "NODE",
-           "WirePeer", "device", "image", "module"]
