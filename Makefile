@@ -161,6 +161,10 @@ install-userspace: userspace ## library, server and tools, below DESTDIR and PRE
 install-modules: ## modules for KDIR, rules of udev
 	@scripts/install-modules "$(KDIR)" "$(DESTDIR)" "$(PREFIX)"
 
+.PHONY: dist
+dist: ## the tarball of a release, of what is committed (build/dist)
+	@scripts/dist
+
 .PHONY: setup
 setup: ## install missing Debian packages, fetch the guest kernel
 	@scripts/setup
@@ -169,5 +173,5 @@ setup: ## install missing Debian packages, fetch the guest kernel
 .PHONY: clean
 clean: ## remove what was built; fetched kernels and packages stay
 	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
-		build/docs build/doctrees build/mutants build/meson-arm64 \
+		build/docs build/doctrees build/dist build/mutants build/meson-arm64 \
 		build/lab/vm
