@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "clean.h"
 #include "top_sample.h"
 
 /* A sample of one device with one link. */
@@ -121,11 +122,11 @@ static void names_do_not_write_to_the_terminal(void **state)
 	char text[8];
 
 	(void)state;
-	top_clean(text, sizeof(text), "a\033[2J\x7f\x9b");
+	clean_text(text, sizeof(text), "a\033[2J\x7f\x9b");
 	assert_string_equal(text, "a?[2J??");
-	top_clean(text, 3, "abcdef");
+	clean_text(text, 3, "abcdef");
 	assert_string_equal(text, "ab");
-	top_clean(text, sizeof(text), "");
+	clean_text(text, sizeof(text), "");
 	assert_string_equal(text, "");
 }
 

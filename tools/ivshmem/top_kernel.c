@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clean.h"
 #include "parse.h"
 #include "top_source.h"
 
@@ -79,7 +80,7 @@ static void add_card(const char *directory, struct top_device *device)
 	if (!row)
 		return;
 	if (read_line(directory, "operstate", state, sizeof(state)))
-		top_clean(row->state, sizeof(row->state), state);
+		clean_text(row->state, sizeof(row->state), state);
 	look_at_statistics(directory, row);
 	top_look_at_card(base_name(directory), device);
 }
@@ -127,7 +128,7 @@ static void add_disk(const char *directory, struct top_device *device)
 	if (!row)
 		return;
 	if (read_line(directory, "device/state", state, sizeof(state)))
-		top_clean(row->state, sizeof(row->state), state);
+		clean_text(row->state, sizeof(row->state), state);
 	row->size = depth(directory);
 	look_at_stat(directory, row);
 }
@@ -179,7 +180,7 @@ static void look_at_region(const char *directory, struct top_device *device)
 	if (!read_line(directory, "region", line, sizeof(line)) ||
 	    sscanf(line, "%15[a-z]", word) != 1)
 		return;
-	top_clean(device->region, sizeof(device->region),
+	clean_text(device->region, sizeof(device->region),
 		  strcmp(word, "attached") ? word : "formatted");
 	if (sscanf(line, "attached %*s instance %*s slots %2" SCNu32 " slot %2"
 		   SCNu32, &slots, &slot) == 2) {

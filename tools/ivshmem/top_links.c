@@ -11,6 +11,7 @@
 
 #include <ivshmem/wire.h>
 
+#include "clean.h"
 #include "command.h"
 #include "region.h"
 #include "top_source.h"
@@ -105,7 +106,7 @@ static void look_at_rings(const struct view *view, struct top_row *row)
 	row->filled = true;
 	/* Indices wrap, and so does their sum. */
 	top_set(&row->counts[TOP_BYTES], bytes, 32);
-	top_clean(row->state, sizeof(row->state), broken ? "broken" : "up");
+	clean_text(row->state, sizeof(row->state), broken ? "broken" : "up");
 }
 
 static void add_link(const struct view *view, struct top_device *device,

@@ -7,20 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clean.h"
 #include "top_sample.h"
 
 #define FIRST_ROOM	16
-
-void top_clean(char *to, size_t size, const char *from)
-{
-	size_t n;
-
-	/* Not isprint(): a locale may call more printable than terminals do. */
-	for (n = 0; n + 1 < size && from[n]; n++)
-		to[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?';
-	if (size)
-		to[n] = '\0';
-}
 
 void top_set(struct top_count *count, uint64_t value, unsigned int bits)
 {
@@ -39,10 +29,10 @@ void top_lack(struct top_device *device, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	top_clean(device->lacks + length, sizeof(device->lacks) - length,
+	clean_text(device->lacks + length, sizeof(device->lacks) - length,
 		  length ? "; " : "");
 	length = strlen(device->lacks);
-	top_clean(device->lacks + length, sizeof(device->lacks) - length, text);
+	clean_text(device->lacks + length, sizeof(device->lacks) - length, text);
 }
 
 struct top_device *top_add_device(struct top_sample *sample,
@@ -57,7 +47,7 @@ struct top_device *top_add_device(struct top_sample *sample,
 	sample->devices = devices;
 	device = &devices[sample->count++];
 	memset(device, 0, sizeof(*device));
-	top_clean(device->address, sizeof(device->address), address);
+	clean_text(device->address, sizeof(device->address), address);
 	device->slot = -1;
 	return device;
 }
@@ -84,7 +74,7 @@ struct top_row *top_add_row(struct top_device *device, enum top_kind kind,
 	rows = &device->rows[device->count++];
 	memset(rows, 0, sizeof(*rows));
 	rows->kind = kind;
-	top_clean(rows->name, sizeof(rows->name), name);
+	clean_text(rows->name, sizeof(rows->name), name);
 	return rows;
 }
 

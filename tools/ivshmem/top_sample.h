@@ -112,9 +112,6 @@ struct top_sample {
 
 enum top_order { TOP_BY_NAME, TOP_BY_RATE, TOP_BY_FILL, TOP_ORDERS };
 
-/** top_clean() - copy what others have named, for people to read: no controls */
-void top_clean(char *to, size_t size, const char *from);
-
 /** top_set() - a counter that wraps beyond @bits has this @value */
 void top_set(struct top_count *count, uint64_t value, unsigned int bits);
 

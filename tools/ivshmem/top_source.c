@@ -11,6 +11,7 @@
 
 #include "address.h"
 #include "attach.h"
+#include "clean.h"
 #include "region.h"
 #include "top_source.h"
 
@@ -132,7 +133,7 @@ static void look_at_peers(struct top_source *source, struct top_device *device)
 		row = top_add_row(device, TOP_PEER, peer.name);
 		if (!row)
 			return;
-		top_clean(row->state, sizeof(row->state),
+		clean_text(row->state, sizeof(row->state),
 			  peer_state_name(peer.state));
 		row->from = slot;
 		row->size = peer.vectors;
@@ -153,7 +154,7 @@ static void look_at_region(struct top_source *source, struct top_device *device)
 		top_lack(device, "region: %s", strerror(-ret));
 		return;
 	}
-	top_clean(device->region, sizeof(device->region),
+	clean_text(device->region, sizeof(device->region),
 		  words[region.state % 3]);
 	if (region.state != IVSHMEM_ATTACHED)
 		return;
