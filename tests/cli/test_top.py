@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """ivshmem top on a host: real transfers, hostile memory, and its keys in a terminal."""
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -109,6 +110,7 @@ def memory(server: Any) -> Iterator[Memory]:
         yield opened
 
 
+@pytest.mark.attack('A11', 'A46')
 def test_impossible_words_are_bounded(server: Any, looks, memory: Memory):
     segment = Segment.find(memory, 'lan')
     for one, other in ((1, 2), (2, 1)):
@@ -124,6 +126,7 @@ def test_impossible_words_are_bounded(server: Any, looks, memory: Memory):
     assert links[1]['fill'] == links[1]['bytes'] == 0x40
 
 
+@pytest.mark.attack('A08', 'A46')
 def test_a_name_does_not_write_to_the_terminal(server: Any, memory: Memory):
     Member(memory, 0, name='\x1b[2J\x07\x9b\x7fX').join()
     text = run('top', '-b', '-n', '1', '-d', '0.1', server.address)
@@ -141,6 +144,22 @@ def test_links_come_and_go(directory: Path, serve, looks):
     assert device['lacks'] is None
     run('format', address, 'raw=a:64K,raw=b:64K', '--force')
     assert top.until(lambda device: device['region'] == 'formatted')['slots'] == 2
+
+
+@pytest.mark.attack('A44', 'A46')
+def test_memory_that_is_made_smaller(directory: Path, serve, looks):
+    """The directory is there still, and the sections are not."""
+    path = directory / 'memory'
+    server = serve(peers=4, vectors=1, size='16M', layout=LAYOUT,
+                   memory=f'file:{path}')
+    top = looks(server.address)
+    assert top.next()[0]['lacks'] is None
+    os.truncate(path, 6 * 4096)
+    device = top.until(lambda device: device['lacks'])
+    assert 'its memory is gone' in device['lacks']
+    assert (device['region'], device['slots']) == ('formatted', 4)
+    os.truncate(path, 16 << 20)
+    assert top.until(lambda device: not device['lacks'])
 
 
 def test_batch_has_tables(server: Any):

@@ -165,6 +165,7 @@ def test_the_host_sees_the_same_links(guest: Guest):
     assert {name for name, _, _ in pairs} == {'lan', 'blk'}
 
 
+@pytest.mark.attack('A41', 'A46')
 def test_it_goes_on_while_a_device_goes_and_returns(guest: Guest):
     vm = guest.vm
     top = vm.spawn(f'exec {TOOL} top --json -d 0.2 > /run/top')
