@@ -92,8 +92,7 @@ static void examine_process(struct findings *findings, const char *pid)
 		*comm = '\0';
 	fclose(file);
 	comm[strcspn(comm, "\n")] = '\0';
-	/* The kernel keeps 15 letters of a name. */
-	if (strncmp(comm, "ivshmem-server", 15))
+	if (strcmp(comm, "ivshmem-server"))
 		return;
 	snprintf(path, sizeof(path), "process %.16s", pid);
 	found(findings, VERDICT_WARN, "server", path,
