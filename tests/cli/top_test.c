@@ -14,6 +14,8 @@
 #include "clean.h"
 #include "top_sample.h"
 
+#define NEARLY	0.000001
+
 /* A sample of one device with one link. */
 static struct top_row *sample_of(struct top_sample *sample, double seconds,
 				 uint64_t bytes, unsigned int bits)
@@ -56,19 +58,19 @@ static void a_rate_is_by_the_second(void **state)
 {
 	(void)state;
 	assert_true(rate_between(2, 100, 1100, 64)->rated);
-	assert_float_equal(rate_between(2, 100, 1100, 64)->rate, 500, 1e-6);
-	assert_float_equal(rate_between(0.5, 0, 1, 64)->rate, 2, 1e-6);
-	assert_float_equal(rate_between(1, 5, 5, 32)->rate, 0, 1e-6);
+	assert_float_equal(rate_between(2, 100, 1100, 64)->rate, 500, NEARLY);
+	assert_float_equal(rate_between(0.5, 0, 1, 64)->rate, 2, NEARLY);
+	assert_float_equal(rate_between(1, 5, 5, 32)->rate, 0, NEARLY);
 }
 
 static void narrow_counters_wrap(void **state)
 {
 	(void)state;
 	assert_float_equal(rate_between(1, 0xfffffff0, 0x10, 32)->rate, 0x20,
-			   1e-6);
+			   NEARLY);
 	/* A sum of several is cut when it is set. */
 	assert_float_equal(rate_between(1, 0x1fffffff0, 0x200000010, 32)->rate,
-			   0x20, 1e-6);
+			   0x20, NEARLY);
 }
 
 static void wide_counters_begin_anew(void **state)

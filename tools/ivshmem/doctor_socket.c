@@ -77,9 +77,8 @@ static bool may_connect(const struct rights *rights, const struct stat *st)
 	if (!rights->uid)
 		return true;
 	if (rights->uid == st->st_uid)
-		return st->st_mode & S_IWUSR;
-	return st->st_mode & (is_member(rights, st->st_gid) ? S_IWGRP :
-							       S_IWOTH);
+		return st->st_mode & 0200;
+	return st->st_mode & (is_member(rights, st->st_gid) ? 0020 : 0002);
 }
 
 static void say_refused(struct findings *findings, const char *subject,

@@ -161,7 +161,7 @@ static void look_at_debugfs(const char *name, struct top_device *device)
 			top_lack(device, "doorbells rung: for root only");
 		else
 			top_lack(device, "doorbells rung: no " DEBUGFS
-				 " (mount -t debugfs debugfs /sys/kernel/debug)");
+				 " (mount -t debugfs none /sys/kernel/debug)");
 		return;
 	}
 	while (fgets(line, sizeof(line), file))
@@ -181,7 +181,7 @@ static void look_at_region(const char *directory, struct top_device *device)
 	    sscanf(line, "%15[a-z]", word) != 1)
 		return;
 	clean_text(device->region, sizeof(device->region),
-		  strcmp(word, "attached") ? word : "formatted");
+		   strcmp(word, "attached") ? word : "formatted");
 	if (sscanf(line, "attached %*s instance %*s slots %2" SCNu32 " slot %2"
 		   SCNu32, &slots, &slot) == 2) {
 		device->slots = slots;

@@ -82,14 +82,15 @@ static void look_at_rings(const struct view *view, struct top_row *row)
 	const struct ivring_tx *tx;
 	const struct ivring_rx *rx;
 	bool broken = false;
+	uint64_t offset;
 
 	for (queue = 0; queue < view->section.queues; queue++) {
-		tx = (const void *)(view->memory + ivregion_tx_offset(
-			&view->region, &view->section, row->from, row->to,
-			queue));
-		rx = (const void *)(view->memory + ivregion_rx_offset(
-			&view->region, &view->section, row->from, row->to,
-			queue));
+		offset = ivregion_tx_offset(&view->region, &view->section,
+					    row->from, row->to, queue);
+		tx = (const void *)(view->memory + offset);
+		offset = ivregion_rx_offset(&view->region, &view->section,
+					    row->from, row->to, queue);
+		rx = (const void *)(view->memory + offset);
 		/* In this order: what is consumed was published before. */
 		cons = ivshmem_load_acquire32(&rx->cons);
 		prod = ivshmem_load_acquire32(&tx->prod);

@@ -30,7 +30,7 @@ void top_lack(struct top_device *device, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	clean_text(device->lacks + length, sizeof(device->lacks) - length,
-		  length ? "; " : "");
+		   length ? "; " : "");
 	length = strlen(device->lacks);
 	clean_text(device->lacks + length, sizeof(device->lacks) - length, text);
 }

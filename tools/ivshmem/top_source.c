@@ -134,7 +134,7 @@ static void look_at_peers(struct top_source *source, struct top_device *device)
 		if (!row)
 			return;
 		clean_text(row->state, sizeof(row->state),
-			  peer_state_name(peer.state));
+			   peer_state_name(peer.state));
 		row->from = slot;
 		row->size = peer.vectors;
 	}
@@ -155,7 +155,7 @@ static void look_at_region(struct top_source *source, struct top_device *device)
 		return;
 	}
 	clean_text(device->region, sizeof(device->region),
-		  words[region.state % 3]);
+		   words[region.state % 3]);
 	if (region.state != IVSHMEM_ATTACHED)
 		return;
 	device->slots = region.slots <= SLOTS_MAX ? region.slots : SLOTS_MAX;
