@@ -75,8 +75,8 @@ static void examine_builds(struct findings *findings)
 			      "built with CONFIG_IVSHMEM_DEVICE=y; name it in "
 			      "libvirt's <emulator>", "built without the device, "
 			      "as those of Red Hat Enterprise Linux are: "
-			      "\"ivshmem-doorbell is not a valid device model "
-			      "name\"");
+			      "'ivshmem-doorbell' is not a valid device model "
+			      "name");
 }
 
 static void examine_process(struct findings *findings, const char *pid)
