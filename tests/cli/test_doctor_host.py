@@ -21,11 +21,13 @@ def qemu(path: Path, size: str = '1M', name: str = 'm') -> str:
             f'mem-path={path},share=on {PLAIN}\n')
 
 
-def server(path: Path) -> str:
-    """A command that starts a server, whose process is $! then."""
+def server(path: Path, servers: int = 1) -> str:
+    """A command that starts a server, whose process is $! then, one of so many there."""
     return (f'{USERSPACE}/server/ivshmemd --control none '
             f'--link lab,socket={path},size=1M 2>/dev/null & '
-            f'until [ -S {path} ]; do :; done\n')
+            # It is there before somebody listens.
+            f'until [ $(grep -c "00010000 .* {path}$" /proc/net/unix) = {servers} ]; '
+            'do :; done\n')
 
 
 def machine(path: Path, more: str = '') -> str:
@@ -124,7 +126,7 @@ def test_a_socket_that_was_left_behind(directory: Path):
 
 def test_two_servers_on_one_path(directory: Path):
     path = directory / 'lab.sock'
-    findings = examine(f'{server(path)} {machine(path)} rm {path}*; {server(path)}', 1)
+    findings = examine(f'{server(path)} {machine(path)} rm {path}*; {server(path, 2)}', 1)
     assert '2 servers have listened' in problem(findings, 'socket', 'fail')['text']
 
 
