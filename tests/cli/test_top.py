@@ -177,6 +177,11 @@ def test_no_terminal():
     assert '-b prints without one' in run('top', status=1)
 
 
+def test_a_chosen_driver():
+    """It is for the only PCI device, of which a host has none."""
+    assert 'there is no ivshmem device' in run('--driver', 'pci', 'top', '-b', status=1)
+
+
 def test_ctrl_c_ends_batch(server: Any, start):
     running = start('top', '-b', '-d', '0.1', server.address)
     assert running.line()

@@ -118,7 +118,8 @@ static char **full_addresses(char **named, size_t count)
 
 static enum exit_code show(const struct wish *wish, char **named, size_t count)
 {
-	struct top_sources sources = { .nr_named = count };
+	struct top_sources sources = { 0 };
+	char *only[] = { NULL };
 	enum exit_code ret;
 	size_t i;
 
@@ -127,6 +128,12 @@ static enum exit_code show(const struct wish *wish, char **named, size_t count)
 			 "--json for programs");
 		return EXIT_FAILED;
 	}
+	/* Devices that this program drives itself do not come and go. */
+	if (!count && is_driver_chosen()) {
+		named = only;
+		count = 1;
+	}
+	sources.nr_named = count;
 	sources.named = full_addresses(named, count);
 	if (!sources.named)
 		return EXIT_FAILED;
