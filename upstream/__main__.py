@@ -28,7 +28,7 @@ from .kernel import BUILDS
 
 def place(tree: str) -> int:
     """The command of that name."""
-    written = series.place(Path(tree).resolve())
+    written = series.place(Path(tree).expanduser().resolve())
     print(f"{len(written)} files written; 'make menuconfig' in {tree} has them below Device "
           "Drivers: Virtualization drivers, Network device support, Block devices")
     return 0
@@ -45,7 +45,8 @@ def check() -> int:
     """The command of that name: exit status 1 where something is found."""
     patches = series.make()
     series.apply()
-    findings = {"checkpatch": checks.checkpatch(patches), "kernel-doc": checks.kernel_doc()}
+    findings = {"checkpatch": checks.checkpatch(patches), "kernel-doc": checks.kernel_doc(),
+                "documents": checks.documents()}
     for name, build in BUILDS.items():
         checks.prepare(build)
         findings[name] = checks.objects(build)

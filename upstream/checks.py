@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a maintainer's machine would say of the series, by the kernel's own tools."""
 
+import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab.log import LabError, say
@@ -29,6 +31,8 @@ EXPLAINED = {
     "CHECK:PARENTHESIS_ALIGNMENT": r"^\+\t+(TP_|__)",
     # The kernel-doc comment of the structure has it
     "CHECK:UNCOMMENTED_DEFINITION": r"^\+\t(struct mutex|spinlock_t) \w+;",
+    # git's own words in the cover letter
+    "WARNING:COMMIT_LOG_LONG_LINE": r"^ create mode ",
     # The format is of fixed width, whatever BIT() is of
     "CHECK:BIT_MACRO": r"\b1U << 31\b",
 }
@@ -36,19 +40,23 @@ EXPLAINED = {
 
 def checkpatch(patches: list[Path]) -> list[str]:
     """What checkpatch.pl --strict finds in patches, less what is explained."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        return [line for found in threads.map(_checkpatch, patches) for line in found]
+
+
+def _checkpatch(patch: Path) -> list[str]:
+    lines = patch.read_text(encoding="utf-8").splitlines()
+    done = subprocess.run(
+        ["perl", TREE / "scripts/checkpatch.pl", "--strict", "--terse", "--show-types",
+         "--no-summary", patch], cwd=TREE, text=True, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     findings = []
-    for patch in patches:
-        lines = patch.read_text(encoding="utf-8").splitlines()
-        done = subprocess.run(
-            ["perl", TREE / "scripts/checkpatch.pl", "--strict", "--terse", "--show-types",
-             "--no-summary", patch], cwd=TREE, text=True, check=False,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        for line in done.stdout.splitlines():
-            located = re.match(r".*?:(\d+): (.*)", line)
-            if not located:
-                findings.append(f"{patch.name}: {line}")
-            elif not _is_explained(located[2], lines[int(located[1]) - 1]):
-                findings.append(f"{patch.name}:{located[1]}: {located[2]}")
+    for line in done.stdout.splitlines():
+        located = re.match(r".*?:(\d+): (.*)", line)
+        if not located:
+            findings.append(f"{patch.name}: {line}")
+        elif not _is_explained(located[2], lines[int(located[1]) - 1]):
+            findings.append(f"{patch.name}:{located[1]}: {located[2]}")
     return findings
 
 
@@ -81,8 +89,25 @@ def objects(build: Build, folders: tuple[str, ...] = FOLDERS) -> list[str]:
     said = kernel.make(build, [*SPARSE, *folders], warn=True)
     if "sparse is not available" in said:
         raise LabError("sparse: cannot be run by this kernel; see its scripts/checker-valid.sh")
+    return _findings(said) + _divisions(build, folders)
+
+
+def _findings(said: str) -> list[str]:
     return [line for line in said.splitlines()
             if re.search(r"\b(warning|error):", line) and not _is_of_sparse(line)]
+
+
+def _divisions(build: Build, folders: tuple[str, ...]) -> list[str]:
+    """Divisions of 64 bits by the compiler's library, which a kernel of 32 bits has not.
+
+    They would be noticed when a whole kernel is linked.
+    """
+    if build.architecture != "i386":
+        return []
+    made = [path for folder in folders for path in (build.objects / folder).glob("*.o")]
+    said = subprocess.run(["nm", "-A", "-u", *made], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout
+    return re.findall(r".*\b__u?(?:div|mod|divmod)di[34]\b", said)
 
 
 def _is_of_sparse(line: str) -> bool:
@@ -94,14 +119,23 @@ def _is_of_sparse(line: str) -> bool:
     return bool(re.match(r"\s*(MODULE_\w+|module_param\w*)\(", source))
 
 
-def modules() -> list[Path]:
-    """The modules, linked, with all that modpost finds an error."""
+def modules() -> None:
+    """Link the modules, with all of the kernel that they can need: modpost's errors."""
     build = BUILDS["modules"]
-    targets = [f"{folder}{name}.ko" for folder, name in
-               zip(FOLDERS, ("ivshmem", "ivshmem_net", "ivshmem_blk"))]
-    # What they need of the kernel is known once all of it is built: not here
-    kernel.make(build, ["KBUILD_MODPOST_WARN=1", *targets])
-    return [kernel.HERE / "objects-modules" / target for target in targets]
+    kernel.configure(build)
+    say("modules: building a kernel and the modules; minutes the first time")
+    kernel.make(build, ["vmlinux", "modules"])
+    for folder, name in zip(FOLDERS, ("ivshmem", "ivshmem_net", "ivshmem_blk")):
+        if not (build.objects / folder / f"{name}.ko").exists():
+            raise LabError(f"{name}.ko: was not made")
+
+
+def documents() -> list[str]:
+    """What Sphinx, as the kernel runs it, finds in the documents."""
+    say("documents: rendering them")
+    said = kernel.make(BUILDS["modules"], ["htmldocs", "SPHINXDIRS=virt/ivshmem"])
+    return [line for line in said.splitlines() if re.search(r"ivshmem.*\b(WARNING|ERROR)\b", line)
+            or re.search(r"\b(WARNING|ERROR):.*ivshmem", line)]
 
 
 def each_patch(build: Build) -> list[str]:
@@ -111,19 +145,18 @@ def each_patch(build: Build) -> list[str]:
         for number, part in enumerate(parts.PARTS, 1):
             say(f"patch {number} of {len(parts.PARTS)}: {part.name}")
             series.apply(number)
-            findings += [f"patch {number}: {line}" for line in _patch(build, part, number)]
+            findings += [f"patch {number}: {line}" for line in _patch(build, part)]
     finally:
         series.apply()
     return findings
 
 
-def _patch(build: Build, part: parts.Part, number: int) -> list[str]:
+def _patch(build: Build, part: parts.Part) -> list[str]:
+    there = [number for number, folder in enumerate(FOLDERS)
+             if (TREE / folder / "Kconfig").exists()]
+    kernel.configure(build, tuple(kernel.DRIVERS[number] for number in there))
     if part.builds:
         # Nothing leads to the folder yet, but it can be built
-        said = kernel.make(build, [*SPARSE, f"CONFIG_IVSHMEM={build.kind}", part.builds],
-                           warn=True)
-        return [line for line in said.splitlines()
-                if re.search(r"\b(warning|error):", line) and not _is_of_sparse(line)]
-    kernel.make(build, ["olddefconfig"])
-    folders = tuple(folder for folder in FOLDERS if (TREE / folder / "Kconfig").exists())
-    return objects(build, folders) if folders else []
+        return _findings(kernel.make(
+            build, [*SPARSE, f"CONFIG_IVSHMEM={build.kind}", part.builds], warn=True))
+    return objects(build, tuple(FOLDERS[number] for number in there)) if there else []

@@ -36,10 +36,17 @@ class Build:
     """How the kernel is configured and built."""
 
     name: str
-    # "y" or "m", or "" where the machine's folder is enough
+    # Of the drivers' options: "y" or "m"
     kind: str
+    # Debian's name of the processor; builds for one share what is made
+    architecture: str
     arguments: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+
+    @property
+    def objects(self) -> Path:
+        """Folder of what is made."""
+        return HERE / f"objects-{self.architecture}"
 
 
 # What the drivers need, and what they look at
@@ -56,10 +63,10 @@ GUEST = ("64BIT", "TTY", "SERIAL_8250", "SERIAL_8250_CONSOLE", "PRINTK", "BLK_DE
          "KALLSYMS", "BUG", "FILE_LOCKING", "ADVISE_SYSCALLS", "MEMBARRIER", "AIO", "IO_URING",
          "HW_RANDOM", "HW_RANDOM_VIRTIO", "RD_GZIP", "RTC_CLASS", "FUSE_FS", "VIRTIO_FS")
 BUILDS = {build.name: build for build in [
-    Build("modules", "m", options=("64BIT",)),
-    Build("built-in", "y", options=GUEST),
-    Build("32-bit", "m", ("ARCH=i386",)),
-    Build("big-endian", "m", ("ARCH=s390", "CROSS_COMPILE=s390x-linux-gnu-")),
+    Build("modules", "m", "amd64", options=GUEST),
+    Build("built-in", "y", "amd64", options=GUEST),
+    Build("32-bit", "m", "i386", ("ARCH=i386",)),
+    Build("big-endian", "m", "s390x", ("ARCH=s390", "CROSS_COMPILE=s390x-linux-gnu-")),
 ]}
 
 
@@ -112,13 +119,13 @@ def release_of(folder: Path) -> str:
         return ""
 
 
-def configure(build: Build) -> Path:
-    """Folder of the objects of a build, configured."""
-    objects = HERE / f"objects-{build.name}"
+def configure(build: Build, drivers: tuple[str, ...] = DRIVERS) -> Path:
+    """Folder of the objects of a build, configured with the drivers that there are."""
+    objects = build.objects
     objects.mkdir(parents=True, exist_ok=True)
     options = (*BASE, *build.options)
     wanted = "".join([*(f"CONFIG_{name}=y\n" for name in options),
-                      *(f"CONFIG_{name}={build.kind}\n" for name in DRIVERS)])
+                      *(f"CONFIG_{name}={build.kind}\n" for name in drivers)])
     stamp = objects / "wanted"
     if stamp.exists() and stamp.read_text() == wanted and (objects / ".config").exists():
         make(build, ["olddefconfig"])
@@ -126,7 +133,7 @@ def configure(build: Build) -> Path:
         stamp.write_text(wanted)
         make(build, [f"KCONFIG_ALLCONFIG={stamp}", "allnoconfig"])
     config = (objects / ".config").read_text().splitlines()
-    lacking = [name for name in DRIVERS if f"CONFIG_{name}={build.kind}" not in config]
+    lacking = [name for name in drivers if f"CONFIG_{name}={build.kind}" not in config]
     if lacking:
         raise LabError(f"{build.name}: cannot be configured with {', '.join(lacking)}")
     return objects
@@ -137,8 +144,7 @@ def make(build: Build, arguments: list[str], warn: bool = False) -> str:
 
     With @warn all that W=1 finds is an error.
     """
-    objects = HERE / f"objects-{build.name}"
-    command = ["make", f"-j{len(os.sched_getaffinity(0))}", f"O={objects}", *build.arguments,
+    command = ["make", f"-j{len(os.sched_getaffinity(0))}", f"O={build.objects}", *build.arguments,
                *(["W=1", "KCFLAGS=-Werror"] if warn else []), *arguments]
     lines: list[str] = []
     said = time.monotonic()

@@ -32,7 +32,7 @@ PLACES = {"drivers/core/ivshmem.h": "include/linux/ivshmem.h"}
 # In all sources: names of files, and of what compat.h has for the newest kernel
 NAMES = [
     (r'#include "ivshmem\.h"', "#include <linux/ivshmem.h>"),
-    (r"#include <ivshmem/", "#include <linux/ivshmem/"),
+    (r"<ivshmem/", "<linux/ivshmem/"),
     (r"#include IVSHMEM_GSO_HEADER", "#include <net/gso.h>"),
     (r"#include IVSHMEM_PAGE_POOL_HEADER", "#include <net/page_pool/helpers.h>"),
     (r"#include IVSHMEM_QUEUES_HEADER", "#include <net/netdev_queues.h>"),
@@ -40,6 +40,8 @@ NAMES = [
     (r"\bIVSHMEM_DMABUF_NS\b", '"DMA_BUF"'),
     (r"\bIVSHMEM_MQ_MERGE \| ", ""),
     (r"\bnetdev_set_stat_ops\((\w+), (&\w+)\)", r"\1->stat_ops = \2"),
+    # Beyond what unifdef understands
+    (r"#if defined\(__cplusplus\).*\\\n.*\n((?:.+\n)+?)#endif\n", r"\1"),
     # Of 7.0
     (r"\bk([mz])alloc\(sizeof\((\*[^()]+)\), ", r"k\1alloc_obj(\2, "),
     (r"\binclude/ivshmem/", "include/linux/ivshmem/"),
