@@ -52,7 +52,7 @@ class Build:
 # What the drivers need, and what they look at
 BASE = ("MODULES", "PCI", "PCI_MSI", "NET", "INET", "NETDEVICES", "BLOCK", "BLK_DEV", "EXPERT",
         "DEBUG_FS", "SYNC_FILE", "VIRT_DRIVERS", "SMP", "TRANSPARENT_HUGEPAGE", "FTRACE",
-        "PM", "SUSPEND", "BPF_SYSCALL", "COMPAT")
+        "PM", "SUSPEND", "BPF_SYSCALL")
 DRIVERS = ("IVSHMEM", "IVSHMEM_NET", "IVSHMEM_BLK")
 # What a guest of the lab is booted with
 GUEST = ("64BIT", "TTY", "SERIAL_8250", "SERIAL_8250_CONSOLE", "PRINTK", "BLK_DEV_INITRD",
