@@ -124,6 +124,18 @@ mutants: ## put defects into the sources, and see that the tests notice (ONLY=, 
 	@scripts/setup
 	@$(PYTHON) -m tests.mutants $(if $(ONLY),--only $(ONLY)) $(if $(RESUME),--resume)
 
+.PHONY: place
+place: ## the drivers into the sources of a kernel, TREE=~/linux
+	@$(PYTHON) -m upstream place "$(TREE)"
+
+.PHONY: upstream
+upstream: ## a series of patches for the kernel, checked and run (build/upstream/series)
+	@scripts/setup
+	@scripts/setup debug
+	@scripts/build-userspace
+	@$(PYTHON) -m upstream check
+	@UPSTREAM=1 scripts/test tests/upstream
+
 .PHONY: check
 check: ## look for mistakes in the sources without running them
 	@scripts/setup build lab check docs

@@ -4,9 +4,9 @@
  * PAT code would not.
  */
 #include <linux/mm.h>
+#include <linux/pgtable.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
-#include <asm/pgtable.h>
 
 #include "core.h"
 

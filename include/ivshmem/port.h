@@ -51,16 +51,19 @@ static inline void ivshmem_store32(__le32 __ivshmem *p, __u32 v)
 
 static inline __u32 ivshmem_load_acquire32(const __le32 __ivshmem *p)
 {
+	/* Pairs with ivshmem_store_release32() of the word's writer */
 	return le32_to_cpu(virt_load_acquire((const __force __le32 *)p));
 }
 
 static inline void ivshmem_store_release32(__le32 __ivshmem *p, __u32 v)
 {
+	/* Pairs with ivshmem_load_acquire32() of the word's readers */
 	virt_store_release((__force __le32 *)p, cpu_to_le32(v));
 }
 
 static inline void ivshmem_mb(void)
 {
+	/* Pairs with the same of a peer; callers name the place */
 	virt_mb();
 }
 

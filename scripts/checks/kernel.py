@@ -49,8 +49,6 @@ IGNORED = {
                "MULTISTATEMENT_MACRO_USE_DO_WHILE"],
     # For user space, too: no types and macros of the kernel.
     "shared": ["BIT_MACRO", "PREFER_KERNEL_TYPES"],
-    # Wraps the barriers; their partners are where they are used.
-    "port": ["MEMORY_BARRIER"],
 }
 
 # Headers of an older version of the format, which are never changed: as when they were here
@@ -64,8 +62,6 @@ def _kinds(name: str) -> tuple[str, ...]:
         return "driver", "compat"
     if name.startswith("drivers/") and name.endswith("/trace.h"):
         return "driver", "trace"
-    if name == "include/ivshmem/port.h":
-        return "driver", "shared", "port"
     if name.startswith("include/ivshmem/"):
         return "driver", "shared"
     if name.startswith(("drivers/", "include/")):
