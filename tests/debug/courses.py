@@ -3,8 +3,9 @@
 
 Usage: python3 -m tests.debug.courses COURSE MODULES LOG; prints JSON.  See sweep.py.
 
-At 00:10.0 and 00:11.0 are two peers of one region with a NET, a BLK, and a RAW section; at
-00:15.0 a device that imports dma-bufs.
+At 00:10.0 and 00:11.0 are two peers of one region with a NET, a BLK, and a RAW section, and
+a back end of the host has a disk; at 00:12.0 and 00:13.0 two of another one, which has no
+server and is not formatted; at 00:15.0 a device that imports dma-bufs.
 """
 
 import contextlib
@@ -21,15 +22,17 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from tests.debug.sweep import BOUND, Phase, Steps, Sweep, report, wait
+from tests.debug.sweep import BOUND, Kernel, Phase, Steps, Sweep, report, wait
+from tests.region_image import BLK, NET, RAW, Image, Section
 
 PCI = "/sys/bus/pci"
 AUXILIARY = "/sys/bus/auxiliary"
 CLASS = "/sys/class/ivshmem"
 OUR = f"{PCI}/drivers/ivshmem"
 PEERS = ("0000:00:10.0", "0000:00:11.0")
+PLAIN = ("0000:00:12.0", "0000:00:13.0")
 VECTORS = 2
-SECTION_SIZE = 4 << 20
+PLAIN_SIZE = SECTION_SIZE = 4 << 20
 SECTION = "lab"
 
 # Arguments of ioctls, and their numbers
@@ -40,10 +43,12 @@ RING = struct.Struct("<IIII")
 REGION = struct.Struct("<IIQ14I16s")
 SECTIONS = struct.Struct("<IIIIQQIIII40s")
 PEER = struct.Struct("<10I48s")
+FORMAT = struct.Struct("<IIQII")
 DMABUF = struct.Struct("<IIIIQQ")
 KVMFR = struct.Struct("<B7xQQ")
 KVMFR_CREATE, KVMFR_SIZE = 0x40187542, 0x7544
 IMPORT_ATTACH, IMPORT_MAP, IMPORT_READ = 0x6900, 0x6902, 0xc0506903
+FORCE, ERASE = 1, 2
 ETHER_TYPE = 0x88b5
 
 # System calls
@@ -103,14 +108,24 @@ class Modules:
             write(f"{bus}/drivers_autoprobe", "0")
         self.core = Module(modules, "core/ivshmem.ko")
         self.net = Module(modules, "net/ivshmem_net.ko")
+        self.blk = Module(modules, "blk/ivshmem_blk.ko")
+        self.echo = Module(modules, "test/ivshmem_echo.ko")
         self.imports = Module(modules, "test/ivshmem_import.ko")
-        self.all = [self.core, self.net, self.imports]
+
+        self.all = [self.core, self.net, self.blk, self.echo, self.imports]
 
     def unload(self) -> None:
         """Unload what there is."""
         for module in reversed(self.all):
             if module.loaded():
                 module.unload()
+
+
+def load(modules: Modules) -> list[Phase]:
+    """Loading and unloading, without a device."""
+    return [Phase(f"load {module.name.removeprefix('ivshmem_')}", module.load,
+                  {errno.ENOMEM, errno.EBUSY}, module.loaded, module.unload)
+            for module in modules.all]
 
 
 # Devices
@@ -126,6 +141,11 @@ class Device:
         """Bind the driver."""
         write(f"{OUR}/bind", self.address)
 
+    def unbind(self) -> None:
+        """Unbind it."""
+        write(f"{OUR}/unbind", self.address)
+        assert not os.path.exists(f"{PCI}/devices/{self.address}/ivshmem")
+
     @property
     def names(self) -> list[str]:
         """Its own name and those of its sections' nodes."""
@@ -140,14 +160,42 @@ class Device:
         """What an attribute says."""
         return read(f"{CLASS}/{self.name}/{name}")
 
+    def set(self, name: str, text: str) -> None:
+        """Change it."""
+        write(f"{CLASS}/{self.name}/{name}", text)
+
     def function(self, kind: str) -> str:
         """The name of its function; "" without one."""
         return next((name for name in os.listdir(f"{PCI}/devices/{self.address}")
                      if name.startswith(f"ivshmem.{kind}.")), "")
 
+    def attached(self) -> None:
+        """Wait until it has found the region."""
+        wait(lambda: self.attribute("region").startswith("attached"), "region")
+
+    def whole(self) -> bool:
+        """Whether all is there that a region of three sections makes."""
+        self.attached()
+        return (self.attribute("vectors") == str(self.vectors)
+                and self.names == [self.name, f"{self.name}.{SECTION}"]
+                and all(os.path.exists(f"/dev/{name}") for name in self.names)
+                and bool(self.function("net") and self.function("blk")))
+
     def node(self, section: str = "") -> str:
         """Its node, or that of its section."""
         return f"/dev/{self.name}" + (section and f".{section}")
+
+    def reattach(self) -> None:
+        """Leave the region and join it again, twice."""
+        self.set("programs", "disk0")
+        self.set("programs", "\n")
+
+    def doorbells(self) -> None:
+        """Ring oneself on each vector, and hear of it."""
+        with File(self.node()) as file:
+            for vector in range(self.vectors):
+                file.ring(int(self.attribute("peer_id")), vector)
+                assert file.event() == vector
 
 
 class File:
@@ -193,6 +241,15 @@ def bound(modules: Modules, addresses: tuple[str, ...]) -> list[Device]:
     for device in devices:
         device.bind()
     return devices
+
+
+def probe(modules: Modules) -> list[Phase]:
+    """A device in a formatted region, whose functions nobody drives."""
+    modules.core.load()
+    device = Device(PEERS[0], VECTORS)
+    return [Phase("probe", device.bind, {errno.ENOMEM, errno.EBUSY, errno.EIO},
+                  device.whole, device.unbind, device.doorbells),
+            Phase("programs", device.reattach, whole=device.whole, works=device.doorbells)]
 
 
 # Calls
@@ -348,6 +405,114 @@ def calls(modules: Modules) -> list[Phase]:
         Phase("map for DMA", user.dma, memory | copy | {errno.EIO})]
 
 
+# A region that is formatted while a device is there
+
+class Formatter:
+    """A device of a memory that is formatted again and again, each time as another one."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    @staticmethod
+    def superblock() -> bytes:
+        """A format with a section of each type."""
+        return Image(PLAIN_SIZE, [Section(NET, "lan", 1 << 20), Section(BLK, "disk", 1 << 20),
+                                  Section(RAW, SECTION, 64 << 10)], slots=2).superblock()
+
+    def format(self) -> None:
+        """Format it as programs do."""
+        page = ctypes.create_string_buffer(self.superblock(), mmap.PAGESIZE)
+        with File(self.device.node()) as file:
+            file.ioctl(7, FORMAT, FORCE, ctypes.addressof(page), 0, 0)
+
+    def write(self) -> None:
+        """Format it behind the driver's back, as another peer does."""
+        page = self.superblock()
+        with File(self.device.node()) as file, mmap.mmap(
+                file.descriptor, mmap.PAGESIZE, mmap.MAP_SHARED) as memory:
+            memory[4:len(page)] = page[4:]
+            memory[:4] = page[:4]
+
+    def erase(self) -> None:
+        """Have it unformatted."""
+        with File(self.device.node()) as file:
+            file.ioctl(7, FORMAT, FORCE | ERASE, 0, 0, 0)
+
+    def formatted(self) -> bool:
+        """Wait until it has been found; whether the section has its node."""
+        self.device.attached()
+        return os.path.exists(self.device.node(SECTION))
+
+    def unformatted(self) -> bool:
+        """Whether it has gone."""
+        return (self.device.attribute("region") == "unformatted"
+                and self.device.names == [self.device.name])
+
+    def end(self) -> None:
+        """Erase it, which may have to be tried again."""
+        try:
+            self.erase()
+        except OSError as failure:
+            if failure.errno not in (errno.ENOMEM, errno.EFAULT):
+                raise
+            self.erase()
+        assert self.unformatted()
+
+
+def format(modules: Modules) -> list[Phase]:
+    """A program formats."""
+    device, = bound(modules, PLAIN[:1])
+    user = Formatter(device)
+    return [Phase("format", user.format, {errno.ENOMEM, errno.EFAULT, errno.EIO},
+                  user.formatted, user.end)]
+
+
+def notice(modules: Modules) -> list[Phase]:
+    """A peer formats, and the driver notices by itself."""
+    device, = bound(modules, PLAIN[:1])
+    user = Formatter(device)
+    return [Phase("notice a format", user.write, {errno.ENOMEM}, user.formatted, user.end)]
+
+
+class Peers:
+    """Two devices of one memory, which join and leave."""
+
+    def __init__(self, devices: list[Device]) -> None:
+        self.one, self.other = self.devices = devices
+        Formatter(self.one).format()
+        for device in devices:
+            device.attached()
+
+    def join(self) -> None:
+        """Both become peers."""
+        for slot, device in enumerate(self.devices):
+            device.set("slot", str(slot))
+
+    @staticmethod
+    def knows(device: Device, count: int) -> None:
+        """Wait until so many are there."""
+        wait(lambda: device.attribute("peers").count(" alive ") == count, f"{count} peers")
+
+    def joined(self) -> bool:
+        """Wait until they know each other; whether both have their functions."""
+        for device in self.devices:
+            self.knows(device, 2)
+        return all(device.function("net") and device.function("blk")
+                   for device in self.devices)
+
+    def leave(self) -> None:
+        """One leaves, and the other one when it has seen that."""
+        self.one.set("slot", "none")
+        self.knows(self.other, 1)
+        self.other.set("slot", "none")
+
+
+def peers(modules: Modules) -> list[Phase]:
+    """Peers come and go."""
+    user = Peers(bound(modules, PLAIN))
+    return [Phase("peers", user.join, set(), user.joined, user.leave)]
+
+
 # The network card
 
 class Card:
@@ -473,7 +638,83 @@ def net(modules: Modules) -> list[Phase]:
         Phase("net peer", user.renew, whole=user.linked)]
 
 
-COURSES = {course.__name__: course for course in (calls, net)}
+# The disk
+
+class Disk:
+    """The disk of a device."""
+
+    def __init__(self, device: Device) -> None:
+        self.function = device.function("blk")
+        self.folder = f"{AUXILIARY}/devices/{self.function}"
+        self.kernel = Kernel()
+
+    def bind(self) -> None:
+        """Bind the driver."""
+        self.kernel.said()
+        write(f"{AUXILIARY}/drivers/ivshmem_blk.blk/bind", self.function)
+
+    def unbind(self) -> None:
+        """Unbind it."""
+        write(f"{AUXILIARY}/drivers/ivshmem_blk.blk/unbind", self.function)
+
+    def ready(self) -> bool:
+        """Wait until there is a disk, or it is said why not."""
+        said = ""
+
+        def known() -> bool:
+            nonlocal said
+            said += self.kernel.said()
+            return self.there() or "no block device" in said
+        wait(known, "disk")
+        return self.there()
+
+    def there(self) -> bool:
+        """Whether it can be used."""
+        return read(f"{self.folder}/state") == "ready" and os.path.exists("/dev/ivblk0")
+
+    def requests(self) -> None:
+        """Write a block and read it, past the cache; whatever the block says."""
+        with mmap.mmap(-1, mmap.PAGESIZE) as block, mmap.mmap(-1, 1 << 20) as long:
+            disk = os.open("/dev/ivblk0", os.O_RDWR | os.O_DIRECT)
+            try:
+                block[:] = os.urandom(mmap.PAGESIZE)
+                assert os.pwrite(disk, block, 0) == mmap.PAGESIZE
+                assert os.preadv(disk, [long], 0) == len(long)
+                assert long[:mmap.PAGESIZE] == block[:]
+                os.fsync(disk)
+            finally:
+                os.close(disk)
+
+
+def blk(modules: Modules) -> list[Phase]:
+    """A disk, from its probe to its removal."""
+    devices = bound(modules, PEERS)
+    modules.blk.load()
+    disk = Disk(devices[0])
+    return [
+        Phase("probe blk", disk.bind, whole=disk.ready, undo=disk.unbind),
+        Phase("requests", disk.requests, set())]
+
+
+# Links as such
+
+def echo(modules: Modules) -> list[Phase]:
+    """Links between two functions, by the driver for tests."""
+    devices = bound(modules, PEERS)
+    modules.echo.load()
+    one, other = (device.function("net") for device in devices)
+    driver = f"{AUXILIARY}/drivers/ivshmem_echo.echo"
+    write(f"{driver}/bind", other)
+
+    def up() -> bool:
+        wait(lambda: " up " in read(f"{AUXILIARY}/devices/{one}/links"), "link")
+        return True
+    return [Phase("probe echo", lambda: write(f"{driver}/bind", one), whole=up,
+                  undo=lambda: write(f"{driver}/unbind", one))]
+
+
+COURSES = {course.__name__: course
+           for course in (load, probe, calls, format, notice, peers, net, blk, echo)}
 
 
 def main() -> None:
