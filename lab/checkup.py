@@ -71,6 +71,8 @@ cat /sys/kernel/debug/kmemleak
 
 # An address in a backtrace where the kernel knows nothing: modules were there.
 _GONE = re.compile(r"\] 0xffffffff[a-f]\w{7}$", re.M)
+# Names that Linux itself forgets where what they were for could not be registered
+_NAMES = re.compile(r"\] kobject_set_name_vargs\+(.*\n){1,3}.*\] (__class_register|sysfs_slab_add)\+")
 
 
 def checkup(vm: "VM", tally: Counter[str]) -> str:
@@ -107,4 +109,5 @@ def _leaks(vm: "VM", tally: Counter[str]) -> str:
 
 def is_leak(report: Report) -> bool:
     """Whether it is memory that a module of ours has allocated."""
-    return report.kind == "kmemleak" and (report.ours or bool(_GONE.search(report.text)))
+    return (report.kind == "kmemleak" and not _NAMES.search(report.text)
+            and (report.ours or bool(_GONE.search(report.text))))

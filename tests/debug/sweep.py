@@ -83,6 +83,26 @@ class Steps:
         return os.pread(self.record, 4096, 0).decode().strip()
 
 
+class Kernel:
+    """What the kernel has said since it was asked last."""
+
+    def __init__(self) -> None:
+        self.log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.log, 0, os.SEEK_END)
+
+    def said(self) -> str:
+        """The lines."""
+        lines = []
+        while True:
+            try:
+                lines.append(os.read(self.log, 8192).decode(errors="replace"))
+            except BlockingIOError:
+                return "".join(lines)
+            except BrokenPipeError:
+                # More than it keeps
+                continue
+
+
 class Sweep:
     """All steps of a course."""
 

@@ -106,3 +106,19 @@ def test_whose_memory_was_lost():
     others = re.sub(r"0xffffffff[a-f]\w{7}$|\S+ \[ivshmem\w*\]$", "do_one_initcall+0x5e/0x250",
                     text("leak"), flags=re.M)
     assert not is_leak(parse(others.splitlines())[0])
+
+
+def test_a_name_that_the_kernel_lost_is_its_own():
+    """Where a class cannot be registered Linux forgets its name, whoever asked for it."""
+    name = """unreferenced object 0xffff888008c8a258 (size 8):
+  comm "python3", pid 98, jiffies 4294911982
+  backtrace:
+    [<000000009e835e14>] kobject_set_name_vargs+0x3f/0x110
+    [<000000009a089289>] kobject_set_name+0x96/0xb0
+    [<00000000901aafa9>] __class_register+0x114/0x440
+    [<000000000758bfe8>] 0xffffffffa002a745
+"""
+    found, = parse(name.splitlines())
+    assert not is_leak(found)
+    found, = parse(name.replace("__class_register", "dev_set_name").splitlines())
+    assert is_leak(found)
