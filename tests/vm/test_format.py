@@ -7,7 +7,6 @@ import time
 import pytest
 
 from lab import ivshmem_doorbell
-from lab.testing import build_modules
 from tests.region_image import (BLK, NET, PAGE, RAW, Image, Member, Memory, Section)
 
 from .guest import CLASS, attribute, set_attribute
@@ -28,13 +27,11 @@ def sections():
             Section(BLK, "disk", 1 << 20, vector=2), Section(RAW, "big", 4 << 20, vector=3)]
 
 
-@pytest.fixture(scope="module", params=["6.1", "6.12"])
-def vm(request, module_vms, module_servers):
-    """A guest with a doorbell device, with each kind of kernel."""
-    server = module_servers(name=f"format{request.param.replace('.', '')}", size="16M",
-                            vectors=4, peers=3)
-    vm = module_vms(f"format-{request.param}", kernel=build_modules(request.param),
-                    devices=[ivshmem_doorbell(server, 4, addr="0x10")])
+@pytest.fixture(scope="module")
+def vm(module_vms, module_servers):
+    """A guest with a doorbell device."""
+    server = module_servers(name="format", size="16M", vectors=4, peers=3)
+    vm = module_vms("format", devices=[ivshmem_doorbell(server, 4, addr="0x10")])
     vm.load_driver()
     vm.server = server
     return vm
