@@ -23,6 +23,7 @@ demo: ## two virtual machines and the host talk through shared memory
 .PHONY: test
 test: ## run all tests; ends with "N passed, N failed"
 	@scripts/setup
+	@scripts/setup package
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
@@ -161,6 +162,19 @@ install-userspace: userspace ## library, server and tools, below DESTDIR and PRE
 install-modules: ## modules for KDIR, rules of udev
 	@scripts/install-modules "$(KDIR)" "$(DESTDIR)" "$(PREFIX)"
 
+.PHONY: install-dkms
+install-dkms: ## sources of the modules, which dkms builds for each kernel
+	@scripts/install-dkms "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: uninstall
+uninstall: userspace ## remove what these have installed below DESTDIR and PREFIX
+	@scripts/uninstall "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: packages
+packages: ## build Debian packages of the last commit (build/packages)
+	@scripts/setup build package
+	@scripts/build-packages
+
 .PHONY: setup
 setup: ## install missing Debian packages, fetch the guest kernel
 	@scripts/setup
@@ -170,4 +184,4 @@ setup: ## install missing Debian packages, fetch the guest kernel
 clean: ## remove what was built; fetched kernels and packages stay
 	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
 		build/docs build/doctrees build/mutants build/meson-arm64 \
-		build/lab/vm
+		build/packages build/lab/vm
