@@ -175,6 +175,14 @@ packages: ## build Debian packages of the last commit (build/packages)
 	@scripts/setup build package
 	@scripts/build-packages
 
+.PHONY: test-packages
+test-packages: ## install, upgrade and remove packages in a virtual machine with a Debian
+	@scripts/setup
+	@scripts/setup package
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@scripts/test -n 0 tests/packages/machine.py
+
 .PHONY: setup
 setup: ## install missing Debian packages, fetch the guest kernel
 	@scripts/setup
