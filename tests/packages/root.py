@@ -11,13 +11,13 @@ from typing import Any
 
 from lab import debian
 from lab.log import LabError, say
-from lab.paths import BUILD, LAB
+from lab.paths import LAB
 
 # Those of the kernel's meta package, which all kernels of a release share, and what the
 # machine of tests/packages/machine.py is to have
 PACKAGES = ("apparmor", "dkms", "iproute2", "kmod", "libc6-dev", "linux-headers-amd64",
             "procps", "python3", "qemu-guest-agent", "systemd-sysv", "udev")
-STAMP = BUILD / "lab/root/packages.stamp"
+STAMP = LAB / "root/packages.stamp"
 BASE = LAB / "root/packages"
 # Mounts a copy of the base that is written to in memory, and stays until it is killed
 HOLD = """
