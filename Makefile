@@ -183,6 +183,10 @@ test-packages: ## install, upgrade and remove packages in a virtual machine with
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test -n 0 tests/packages/machine.py
 
+.PHONY: dist
+dist: ## the tarball of a release, of what is committed (build/dist)
+	@scripts/dist
+
 .PHONY: setup
 setup: ## install missing Debian packages, fetch the guest kernel
 	@scripts/setup
@@ -191,5 +195,5 @@ setup: ## install missing Debian packages, fetch the guest kernel
 .PHONY: clean
 clean: ## remove what was built; fetched kernels and packages stay
 	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
-		build/docs build/doctrees build/mutants build/meson-arm64 \
+		build/docs build/doctrees build/dist build/mutants build/meson-arm64 \
 		build/packages build/lab/vm

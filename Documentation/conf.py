@@ -14,7 +14,7 @@ from sphinx import addnodes
 from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parent.parent
-RENDERED = {"Documentation", "README.md", "SECURITY.md", "CONTRIBUTING.md"}
+RENDERED = {"Documentation", "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"}
 
 project = "ivshmem"
 version = release = re.search(r"version: '([^']+)'",

@@ -25,7 +25,8 @@ PACKAGES = ("base-files", "bash", "busybox-static", "coreutils", "dash", "e2fspr
             "procps", "python3-minimal", "libpython3-stdlib", "qemu-guest-agent", "sed",
             "util-linux",
             "libc6-dev", "libcmocka-dev", "libdrm-dev", "libinih-dev", "libjson-c-dev",
-            "libnbd-dev", "libnuma-dev", "libsystemd-dev", "liburing-dev", "libxxhash-dev")
+            "libnbd-dev", "libncurses-dev", "libnuma-dev", "libsystemd-dev", "liburing-dev",
+            "libxxhash-dev")
 STAMP = ".packages"
 USERSPACE = BUILD / f"meson-{ARCHITECTURE}"
 # What of it runs in guests

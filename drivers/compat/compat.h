@@ -13,6 +13,15 @@
 #error "ivshmem needs Linux 6.1 or newer"
 #endif
 
+/* Any: modules of a kernel's tree have its version, others their own */
+#ifdef IVSHMEM_VERSION
+#include <linux/module.h>
+#undef MODULE_DESCRIPTION
+#define MODULE_DESCRIPTION(_description) \
+	MODULE_INFO(description, _description); \
+	MODULE_VERSION(__stringify(IVSHMEM_VERSION))
+#endif
+
 /* 6.3: vma->vm_flags became read-only */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 #include <linux/mm.h>

@@ -12,6 +12,8 @@ enum {
 	PEER_SESSIONS,
 	PEER_FAULTS,
 	PEER_REASON,
+	PEER_TX_PENDING,
+	PEER_RX_PENDING,
 	PEER_TX_PACKETS,
 	PEER_TX_BYTES,
 	PEER_TX_DROPPED,
@@ -31,6 +33,8 @@ static const char * const ivnet_peer_stats[PEER_STATS] = {
 	[PEER_SESSIONS] = "sessions",
 	[PEER_FAULTS] = "faults",
 	[PEER_REASON] = "last_reason",
+	[PEER_TX_PENDING] = "tx_pending",
+	[PEER_RX_PENDING] = "rx_pending",
 	[PEER_TX_PACKETS] = "tx_packets",
 	[PEER_TX_BYTES] = "tx_bytes",
 	[PEER_TX_DROPPED] = "tx_dropped",
@@ -151,6 +155,29 @@ static u64 *ivnet_fill_queue(struct ivnet *net, u32 queue, u64 *data)
 	return data + XDP_STATS;
 }
 
+/* Bytes in all rings of a link that whoever receives has not taken yet */
+static void ivnet_add_pending(struct ivnet *net, struct ivnet_link *link,
+			      u64 *tx, u64 *rx)
+{
+	struct ivlink_queue *queue;
+	u32 i, prod, cons;
+
+	*tx = 0;
+	*rx = 0;
+	if (link->link.state != IVLINK_UP)
+		return;
+	/* One word of each pair is the peer's, who may write anything there */
+	for (i = 0; i < net->nr_queues; i++) {
+		queue = &link->queues[i];
+		cons = ivshmem_load32(&queue->tx.peer->cons);
+		prod = ivshmem_load32(&queue->tx.own->prod);
+		*tx += min(prod - cons, queue->tx.size);
+		cons = ivshmem_load32(&queue->rx.own->cons);
+		prod = ivshmem_load32(&queue->rx.peer->prod);
+		*rx += min(prod - cons, queue->rx.size);
+	}
+}
+
 static u64 *ivnet_fill_peer(struct ivnet *net, u32 slot, u64 *data)
 {
 	struct ivnet_link *link = &net->links[slot];
@@ -161,6 +188,8 @@ static u64 *ivnet_fill_peer(struct ivnet *net, u32 slot, u64 *data)
 	data[PEER_SESSIONS] = link->link.sessions;
 	data[PEER_FAULTS] = link->faults;
 	data[PEER_REASON] = link->link.reason;
+	ivnet_add_pending(net, link, &data[PEER_TX_PENDING],
+			  &data[PEER_RX_PENDING]);
 	memset(data + PEER_TX_PACKETS, 0, QUEUE_STATS * sizeof(*data));
 	for (i = 0; i < net->nr_queues; i++)
 		ivnet_add_counters(&link->rings[i].counters,

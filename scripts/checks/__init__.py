@@ -5,10 +5,10 @@ A check is a function that looks at a tree and returns its findings; it is
 entered in the table CHECKS by the decorator check(), in the order of import.
 """
 
-from . import text, layers, languages, documents, attacks, userspace, kernel
+from . import text, layers, languages, documents, release, attacks, userspace, kernel
 from .base import CHECKS, CannotRun, Check, Finding, Outcome
 from .tree import Tree
 
-MODULES = (text, layers, languages, documents, attacks, userspace, kernel)
+MODULES = (text, layers, languages, documents, release, attacks, userspace, kernel)
 
 __all__ = ["CHECKS", "MODULES", "CannotRun", "Check", "Finding", "Outcome", "Tree"]

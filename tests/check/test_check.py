@@ -75,11 +75,12 @@ int main(void)
 """
 
 SOUND = {
+    "CHANGELOG.md": "# Changes\n\n## [1.0] - 2024-01-01\n",
     "LICENSES/GPL-2.0-only.txt": "the text of the licence\n",
     "README.md": "# Sound\n\nSee [the text](Documentation/text.rst).\n"
                  "\n```c\nint frob(void);\n```\n",
     "Documentation/index.rst": f".. {GPL}\n\nIndex\n=====\n\n.. toctree::\n   :glob:\n\n   *\n"
-                               "   assurance/*\n   ../README\n",
+                               "   assurance/*\n   ../README\n   ../CHANGELOG\n",
     "Documentation/assurance/report.rst": f".. {GPL}\n\nPromises\n========\n\nNone.\n",
     "Documentation/text.rst": f".. {GPL}\n\nText\n====\n\nSome text.\n",
     "Documentation/frob.1": f""".\\" {GPL}
@@ -99,7 +100,8 @@ frob \\- do nothing
     "lib/include/frobnicate.h": f"/* {GPL} */\n#define FROB_GREETING \"frob\"\n"
                                 "extern const int frob;\n",
     ".clang-tidy": (ROOT / ".clang-tidy").read_text(),
-    "meson.build": f"# {GPL}\nproject('sound', 'c')\nexecutable('frob', 'tools/frob.c',\n"
+    "meson.build": f"# {GPL}\nproject('sound', 'c',\n  version: '1.0',\n  license: 'none')\n"
+                   "executable('frob', 'tools/frob.c',\n"
                    "  include_directories: include_directories('.'))\n",
     "tools/frob.c": PROGRAM,
     "tools/frob.py": f"# {GPL}\n\"\"\"Does nothing.\"\"\"\n",
@@ -143,6 +145,8 @@ WRONG = {
             r"Documentation/text\.rst:9: .*underline too short"),
     "links": ("README.md", "# Sound\n\nSee [the text](Documentation/none.rst).\n",
               r"README\.md:3: link to Documentation/none\.rst: there is no such file"),
+    "version": ("CHANGELOG.md", SOUND["CHANGELOG.md"].replace("1.0", "1.1"),
+                r"CHANGELOG\.md:3: 1\.1: the version is 1\.0"),
     "snippets": ("Documentation/text.rst", SOUND["Documentation/text.rst"] +
                  "\n.. code-block:: c\n\n   int frob(void)\n   {\n           frobnicate();\n   }\n",
                  r"Documentation/text\.rst:12: error: implicit declaration"),
@@ -229,6 +233,24 @@ def test_modules_finds_warnings(tmp_path):
     done = run_check("--tree", tree, "modules")
     assert done.returncode == 1
     assert re.search(r"drivers/core/frob\.c:11: error: unused variable", done.stdout)
+
+
+@pytest.mark.parametrize("name, text", [
+    ("Documentation/man/frob.1", '.TH FROB 1 2024-01-01 "ivshmem {}" Frob\n'),
+    ("debian/changelog", "frob (1:{}-2) unstable; urgency=medium\n\nfrob (0.9-1) stable\n"),
+    ("packaging/rpm/frob.spec", "Name: frob\nVersion:        {}\nRelease: 7\n"),
+    ("packaging/arch/PKGBUILD", "pkgver={}\npkgrel=7\n"),
+    ("packaging/dkms.conf", 'PACKAGE_NAME="frob"\nPACKAGE_VERSION="{}"\n'),
+])
+def test_each_place_of_the_version(name, text, tmp_path):
+    """Whatever tells a version has the right one, or is filled in later."""
+    plant(tmp_path, SOUND)
+    for told, status in (("1.0", 0), ("@VERSION@", 0), ("1.0.1", 1)):
+        done = run_check("--tree", plant(tmp_path, {name: text.format(told)}), "version")
+        assert done.returncode == status, done.stdout
+    assert re.search(rf"{name}:\d: 1\.0\.1: the version is 1\.0$", done.stdout, re.M)
+    plant(tmp_path, {name: "frob\n"})
+    assert f"{name}: tells no version" in run_check("--tree", tmp_path, "version").stdout
 
 
 @pytest.mark.parametrize("name, text, path", [

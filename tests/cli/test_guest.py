@@ -505,3 +505,37 @@ def test_module_for_this_kernel(bare: Guest, unbound: str, modules: str):
     assert finding['text'] == f'built for this kernel, {release}'
     finding = one(bare.findings(f'--module {bare.vm.module}', 1), 'module')
     assert finding['subject'] == str(bare.vm.module)
+
+
+PROFILE = '''
+profile libvirt-4711 {
+  /{,usr/}bin/** mrix,
+  /{,usr/}lib{,64}/** mr,
+  /etc/ld.so.* r,
+}
+'''
+
+
+def test_doctor_finds_what_apparmor_has_denied(bare: Guest):
+    """To a machine of libvirt, twice, and something that is no concern of ours."""
+    bare.vm.run('mount -t securityfs none /sys/kernel/security || :; mkdir -p /run/ivshmem; '
+                'touch /run/ivshmem/lab /run/other')
+    bare.vm.run('apparmor_parser --replace --skip-cache', stdin=PROFILE)
+    assert not [finding for finding in bare.findings('', 1) if finding['check'] == 'denied']
+    for path in ('/run/ivshmem/lab', '/run/ivshmem/lab', '/run/other'):
+        assert bare.vm.run(f'aa-exec -p libvirt-4711 cat {path}', check=False).returncode
+    found = one(bare.findings('', 1), 'denied')
+    assert found['verdict'] == 'warn'
+    assert found['text'] == ('AppArmor denied libvirt-4711: open of /run/ivshmem/lab '
+                             '(2 denials in all)')
+    assert 'libvirt-qemu' in found['remedy']
+
+
+def test_doctor_says_that_modules_have_to_be_signed(bare: Guest):
+    """The last one on this machine: nothing takes that back."""
+    module = bare.vm.module
+    bare.vm.run('echo Y > /sys/module/module/parameters/sig_enforce')
+    assert bare.vm.run(f'insmod {module}', check=False).returncode
+    found = one(bare.findings(f'--module {module}', 2), 'module')
+    assert 'not signed, and this kernel loads signed modules only' in found['text']
+    assert 'mokutil' in found['remedy']

@@ -10,7 +10,7 @@ from .program import program, run
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ['list', 'info', 'format', 'peers', 'ring', 'wait', 'dump', 'poke',
-            'ping', 'send', 'recv', 'tap', 'server', 'doctor']
+            'ping', 'send', 'recv', 'tap', 'top', 'server', 'doctor']
 MAN = (ROOT / 'Documentation/man/ivshmem.1').read_text().replace('\\-', '-')
 
 
@@ -117,6 +117,10 @@ def test_the_manual_is_well_formed():
     ('ring', 'unix:/x', '-1', '0'),
     ('ring', 'unix:/x', '1', '0', '--count', '0'),
     ('ring', 'unix:/x', '1', '0', '--count', 'many'),
+    ('top', '-d', '0'),
+    ('top', '-d', '1h'),
+    ('top', '-d', '3601'),
+    ('top', '-n', '0'),
     ('wait', '--vector', '256'),
     ('wait', '--timeout', '-1'),
     ('wait', '--timeout', '1x'),

@@ -65,7 +65,8 @@ def test_make_help_describes_every_target():
 def tree(tmp_path):
     """A small tree with one module, to build."""
     (tmp_path / "scripts").mkdir()
-    shutil.copy(ROOT / "scripts/build-modules", tmp_path / "scripts")
+    for name in ("scripts/build-modules", "scripts/version", "meson.build"):
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "include").mkdir()
     (tmp_path / "include/number.h").write_text("#define NUMBER 1\n")
     (tmp_path / "drivers/core").mkdir(parents=True)

@@ -175,6 +175,12 @@ TOOLS = [
     _tool("more-than-announced", "recv.c", "\tif (too_much(t, length))\n",
           "\tif (too_much(t, length) && 0)\n", "bound", "A20",
           _RECV.format("on_its_way or announced")),
+    _tool("names-that-steer-the-terminal", "clean.c", "from[n] <= '~' ? from[n] : '?'",
+          "from[n] <= '~' ? from[n] : from[n]", "check", "A08", "unit cli-top"),
+    _tool("rows-without-end", "top_sample.c", "if (device->count == TOP_ROWS_MAX) {",
+          "if (device->count > TOP_ROWS_MAX) {", "bound", "A46", "unit cli-top"),
+    _tool("fill-beyond-the-ring", "top_links.c", "\t\t\tfill = size;\n", "", "bound", "A11",
+          "pytest tests/cli/test_top.py -k impossible"),
 ]
 
 DEFECTS = [*LIB, *SERVER, *BLKSERVER, *TOOLS]

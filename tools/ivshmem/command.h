@@ -42,6 +42,7 @@ extern const struct command command_ping;
 extern const struct command command_send;
 extern const struct command command_recv;
 extern const struct command command_tap;
+extern const struct command command_top;
 extern const struct command command_server;
 extern const struct command command_doctor;
 

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "address.h"
 #include "command.h"
@@ -29,9 +30,15 @@ static void examine_machine(struct findings *findings, const char *module)
 	}
 	is_host = examine_qemu(findings);
 	list_sockets(&sockets);
-	for (i = 0; i < sockets.gl_pathc; i++)
+	for (i = 0; i < sockets.gl_pathc; i++) {
 		examine_socket(findings, sockets.gl_pathv[i]);
+		examine_libvirt(findings, sockets.gl_pathv[i]);
+	}
 	is_host = is_host || sockets.gl_pathc;
+	/* Looking into programs takes time, which a guest can spare. */
+	if (is_host || !access("/dev/kvm", F_OK))
+		examine_programs(findings);
+	examine_denials(findings);
 	/* A host need not have a device; a guest without one has nothing. */
 	if (devices.count || !is_host)
 		examine_devices(findings, &devices, module);

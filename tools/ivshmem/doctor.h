@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "finding.h"
 #include "pci.h"
+#include "qemu_process.h"
 
 /**
  * examine_devices() - the PCI devices of this machine, and their drivers
@@ -36,6 +37,35 @@ void examine_region(struct findings *findings, struct attachment *at);
 
 /** examine_socket() - a server's socket, by joining its link for a moment */
 void examine_socket(struct findings *findings, const char *path);
+
+/** examine_kernel() - whether it is new enough for the driver */
+void examine_kernel(struct findings *findings);
+
+/** kernel_wants_signatures() - whether it loads signed modules only */
+bool kernel_wants_signatures(void);
+
+/** is_signed() - whether a module file has a signature, of whatever key */
+bool is_signed(const char *file);
+
+/**
+ * examine_memory() - the file, or huge pages, that an ivshmem-plain shares
+ * @list: all devices, of which @device is one
+ */
+void examine_memory(struct findings *findings, const struct qemu_device *list,
+		    const struct qemu_device *device, const char *subject);
+
+/** examine_chardev() - the socket of the server of an ivshmem-doorbell */
+void examine_chardev(struct findings *findings,
+		     const struct qemu_device *device, const char *subject);
+
+/** examine_libvirt() - whether machines of libvirt may join a link */
+void examine_libvirt(struct findings *findings, const char *socket);
+
+/** examine_programs() - QEMUs without the device, servers that are examples */
+void examine_programs(struct findings *findings);
+
+/** examine_denials() - what AppArmor and SELinux have denied */
+void examine_denials(struct findings *findings);
 
 /** examine_qemu() - the machines that run here; returns how many have ivshmem */
 size_t examine_qemu(struct findings *findings);

@@ -88,6 +88,7 @@ void examine_devices(struct findings *findings,
 {
 	size_t i;
 
+	examine_kernel(findings);
 	if (!devices->count)
 		found(findings, VERDICT_FAIL, "device", "PCI",
 		      "start the machine with -device ivshmem-plain or "

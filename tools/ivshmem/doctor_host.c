@@ -10,13 +10,12 @@
 #include "doctor.h"
 #include "qemu_process.h"
 
-static void examine_machine(struct findings *findings,
-			    const struct qemu_device *device)
+static void examine_sharing(struct findings *findings,
+			    const struct qemu_device *device,
+			    const char *subject)
 {
-	char subject[128], remedy[256];
+	char remedy[256];
 
-	snprintf(subject, sizeof(subject), "%s (process %d)", device->machine,
-		 (int)device->pid);
 	if (device->doorbell) {
 		found(findings, VERDICT_OK, "share", subject, NULL,
 		      "ivshmem-doorbell: its server hands out the memory");
@@ -52,6 +51,7 @@ size_t examine_qemu(struct findings *findings)
 {
 	struct qemu_device *list;
 	ssize_t i, count;
+	char subject[128];
 
 	count = qemu_find(&list);
 	if (count < 0) {
@@ -59,8 +59,15 @@ size_t examine_qemu(struct findings *findings)
 		      "free some memory", "%s", strerror((int)-count));
 		return 0;
 	}
-	for (i = 0; i < count; i++)
-		examine_machine(findings, &list[i]);
+	for (i = 0; i < count; i++) {
+		snprintf(subject, sizeof(subject), "%s (process %d)",
+			 list[i].machine, (int)list[i].pid);
+		examine_sharing(findings, &list[i], subject);
+		if (list[i].doorbell)
+			examine_chardev(findings, &list[i], subject);
+		else
+			examine_memory(findings, list, &list[i], subject);
+	}
 	free(list);
 	return (size_t)count;
 }

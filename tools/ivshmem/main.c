@@ -28,6 +28,7 @@ static const struct command *const commands[] = {
 	&command_send,
 	&command_recv,
 	&command_tap,
+	&command_top,
 	&command_server,
 	&command_doctor,
 };

@@ -119,6 +119,15 @@ static void examine_file(struct findings *findings, const char *file,
 		      "build it again: make modules", "not a kernel module");
 		return;
 	}
+	if (kernel_wants_signatures() && !is_signed(file)) {
+		found(findings, VERDICT_FAIL, "module", file,
+		      "sign it with a key that the kernel knows: make a key, "
+		      "mokutil --import it, confirm at the console during the "
+		      "next boot, then scripts/sign-file of the kernel's "
+		      "headers; dkms does it by itself", "not signed, and this "
+		      "kernel loads signed modules only (Secure Boot, lockdown)");
+		return;
+	}
 	if (!strcmp(release, kernel)) {
 		found(findings, VERDICT_OK, "module", file, NULL,
 		      "built for this kernel, %s", kernel);

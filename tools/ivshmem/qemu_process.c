@@ -12,6 +12,7 @@
 
 #include <json-c/json.h>
 
+#include "parse.h"
 #include "qemu_process.h"
 
 /* Longer command lines are cut; libvirt's have some 10 KiB. */
@@ -161,31 +162,37 @@ static void name_machine(const struct cmdline *cmdline,
 	}
 }
 
-/* True if the file is mapped, and nowhere so that others see what is written. */
-static bool mapped_privately(pid_t pid, const char *path)
+/* How the file is mapped: nowhere so that others see what is written? */
+static void look_at_mappings(struct qemu_device *device)
 {
+	static const char removed[] = " (deleted)";
+	size_t length = strlen(device->path);
 	bool private = false, shared = false;
 	char name[64], line[1024], permissions[8];
 	FILE *file;
 	int at;
 
-	snprintf(name, sizeof(name), "/proc/%d/maps", (int)pid);
+	snprintf(name, sizeof(name), "/proc/%d/maps", (int)device->pid);
 	file = fopen(name, "re");
 	if (!file)
-		return false;
+		return;
 	while (fgets(line, sizeof(line), file)) {
 		at = 0;
 		if (sscanf(line, "%*s %7s %*s %*s %*s %n", permissions,
 			   &at) != 1 || !at)
 			continue;
 		line[strcspn(line, "\n")] = '\0';
-		if (strcmp(line + at, path))
+		if (strncmp(line + at, device->path, length))
+			continue;
+		if (!strcmp(line + at + length, removed))
+			device->lost = true;
+		else if (line[at + (int)length])
 			continue;
 		private = private || strchr(permissions, 'p');
 		shared = shared || strchr(permissions, 's');
 	}
 	fclose(file);
-	return private && !shared;
+	device->seen = private && !shared;
 }
 
 static enum sharing default_sharing(const char *backend)
@@ -202,7 +209,7 @@ static enum sharing default_sharing(const char *backend)
 static void find_backend(const struct cmdline *cmdline,
 			 struct qemu_device *device)
 {
-	char id[64], share[16];
+	char id[64], share[32];
 	const char *argument;
 	int i;
 
@@ -222,17 +229,47 @@ static void find_backend(const struct cmdline *cmdline,
 			     sizeof(share)))
 			device->sharing = is_on(share) ? SHARING_ON :
 							 SHARING_OFF;
+		if (property(argument, "qom-type", "hugetlb", share,
+			     sizeof(share)))
+			device->huge = is_on(share);
+		if (property(argument, "qom-type", "size", share,
+			     sizeof(share)))
+			parse_size(share, &device->size);
 		break;
 	}
 	if (*device->path)
-		device->seen = mapped_privately(device->pid, device->path);
+		look_at_mappings(device);
+}
+
+static void find_chardev(const struct cmdline *cmdline, const char *chardev,
+			 struct qemu_device *device)
+{
+	const char *argument;
+	char id[64], value[16];
+	int i;
+
+	for (i = 1; i < cmdline->argc; i++) {
+		argument = option_argument(cmdline, i, "chardev");
+		if (!argument ||
+		    !property(argument, "backend", "id", id, sizeof(id)) ||
+		    strcmp(id, chardev))
+			continue;
+		property(argument, "backend", "path", device->socket,
+			 sizeof(device->socket));
+		device->repeats =
+			(property(argument, "backend", "reconnect", value,
+				  sizeof(value)) ||
+			 property(argument, "backend", "reconnect-ms", value,
+				  sizeof(value))) && strcmp(value, "0");
+		break;
+	}
 }
 
 static bool read_device(const struct cmdline *cmdline, int i, pid_t pid,
 			struct qemu_device *device)
 {
 	const char *argument = option_argument(cmdline, i, "device");
-	char driver[64];
+	char driver[64], chardev[64];
 
 	if (!argument ||
 	    !property(argument, "driver", "driver", driver, sizeof(driver)))
@@ -248,6 +285,9 @@ static bool read_device(const struct cmdline *cmdline, int i, pid_t pid,
 		property(argument, "driver", "memdev", device->memdev,
 			 sizeof(device->memdev));
 		find_backend(cmdline, device);
+	} else if (property(argument, "driver", "chardev", chardev,
+			    sizeof(chardev))) {
+		find_chardev(cmdline, chardev, device);
 	}
 	return true;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum sharing {
@@ -27,6 +28,11 @@ enum sharing {
  * @path:     its mem-path, or ""
  * @sharing:  whether what is written reaches anybody else
  * @seen:     /proc/PID/maps confirms that @path is mapped privately
+ * @lost:     likewise, that the file is not @path any more: it was removed
+ * @huge:     huge pages are asked for (hugetlb=on)
+ * @size:     of the backend, in bytes, or 0
+ * @socket:   path of the server of an ivshmem-doorbell, or ""
+ * @repeats:  its chardev has reconnect, or reconnect-ms
  */
 struct qemu_device {
 	pid_t pid;
@@ -37,6 +43,11 @@ struct qemu_device {
 	char path[256];
 	enum sharing sharing;
 	bool seen;
+	bool lost;
+	bool huge;
+	uint64_t size;
+	char socket[256];
+	bool repeats;
 };
 
 /**

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What doctor finds on a host whose machines share nothing, or not with each other."""
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.paths import USERSPACE
+
+from .program import BOUND, program
+from .test_doctor import PLAIN, QEMU, examine, in_namespace, one, run_directory
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason='needs another user')
+
+
+def qemu(path: Path, size: str = '1M', name: str = 'm') -> str:
+    """A command that starts a machine with a file."""
+    return (f'{QEMU} -name {name} -object memory-backend-file,id=shm,size={size},'
+            f'mem-path={path},share=on {PLAIN}\n')
+
+
+def server(path: Path, servers: int = 1) -> str:
+    """A command that starts a server, whose process is $! then, one of so many there."""
+    return (f'{USERSPACE}/server/ivshmemd --control none '
+            f'--link lab,socket={path},size=1M 2>/dev/null & '
+            # It is there before somebody listens.
+            f'until [ $(grep -c "00010000 .* {path}$" /proc/net/unix) = {servers} ]; '
+            'do :; done\n')
+
+
+def machine(path: Path, more: str = '') -> str:
+    """A command that starts a machine on the link there."""
+    return (f'{QEMU} -name m -chardev socket,id=s,path={path}{more} '
+            '-device ivshmem-doorbell,chardev=s,vectors=1\n')
+
+
+def problem(findings: list[dict], check: str, verdict: str) -> dict:
+    """The only finding of this kind that is not good, which is as bad as that."""
+    found, = (finding for finding in findings
+              if finding['check'] == check and finding['verdict'] != 'ok')
+    assert found['verdict'] == verdict
+    return found
+
+
+def test_a_good_host(directory: Path):
+    path = directory / 'memory'
+    findings = examine(f'umask 117; {qemu(path, name="a")} {qemu(path, name="b")}', 0)
+    assert [(finding['check'], finding['verdict']) for finding in findings
+            if finding['check'] != 'denied'] == [('share', 'ok'), ('share', 'ok')]
+
+
+def test_a_file_that_was_removed(directory: Path):
+    path = directory / 'memory'
+    found = problem(examine(f'{qemu(path)} rm {path}', 1), 'file', 'fail')
+    assert f'{path} was removed' in found['text']
+
+
+def test_a_file_that_is_another_one(directory: Path):
+    path = directory / 'memory'
+    findings = examine(f'umask 117; {qemu(path, name="a")} rm {path}\n {qemu(path, name="b")}', 1)
+    assert problem(findings, 'file', 'fail')['subject'].startswith('a (process')
+
+
+def test_sizes_that_differ(directory: Path):
+    path = directory / 'memory'
+    findings = examine(f'{qemu(path, "2M", "large")} {qemu(path, "1M", "small")}', 1)
+    found = problem(findings, 'size', 'fail')
+    assert '1 MiB' in found['text'] and '2 MiB' in found['text']
+    assert 'large' in found['text'] + found['subject']
+
+
+def test_a_file_that_was_made_smaller(directory: Path):
+    path = directory / 'memory'
+    findings = examine(f'umask 117; {qemu(path)} truncate -s 64K {path}', 1)
+    found = problem(findings, 'file', 'fail')
+    assert 'has 64 KiB' in found['text'] and 'SIGBUS' in found['text']
+
+
+def test_no_room_for_the_file(directory: Path):
+    path = directory / 'shm'
+    path.mkdir()
+    findings = examine(f'mount -t tmpfs -o size=512K tmpfs {path}; umask 117\n'
+                       f'{qemu(path / "memory")}', 1)
+    found = problem(findings, 'file', 'fail')
+    assert 'needs 1 MiB more' in found['text'] and '512 KiB left' in found['text']
+    assert 'remount,size=' in found['remedy']
+
+
+def test_a_file_for_everybody(directory: Path):
+    path = directory / 'memory'
+    found = problem(examine(f'{qemu(path)} chmod 666 {path}', 0), 'file', 'warn')
+    assert 'every user of this host' in found['text'] and '0666' in found['text']
+
+
+@root_only
+def test_a_file_of_somebody_else(directory: Path):
+    path = directory / 'memory'
+    said = in_namespace(f'{qemu(path)} chmod 600 {path}\n'
+                        'exec setpriv --reuid 65534 --regid 65534 --clear-groups '
+                        f'{program()} doctor')
+    assert 'programs of yours cannot use it: owner root' in said
+    assert f'chmod 660 {path}' in said
+
+
+def test_no_huge_pages_left():
+    backend = 'memory-backend-memfd,id=shm,size=2M,hugetlb=on,reserve=off,share=on'
+    found = problem(examine(f'{QEMU} -object {backend} {PLAIN}', 0), 'hugepages', 'warn')
+    assert 'vm.nr_hugepages' in found['remedy']
+
+
+def test_a_socket_that_is_gone(serve):
+    link = serve(peers=2)
+    found = problem(examine(f'{machine(link.socket)} rm {link.socket}', 1), 'socket', 'fail')
+    assert 'none can join it any more' in found['text']
+
+
+def test_a_socket_that_was_left_behind(directory: Path):
+    path = directory / 'lab.sock'
+    findings = examine(f'{server(path)} server=$!; {machine(path)} '
+                       'exec 3>&2 2>/dev/null; kill -9 $server; wait $server || :; exec 2>&3', 1)
+    found = problem(findings, 'socket', 'fail')
+    assert f'nobody listens at {path} any more' in found['text']
+
+
+def test_two_servers_on_one_path(directory: Path):
+    path = directory / 'lab.sock'
+    findings = examine(f'{server(path)} {machine(path)} rm {path}*; {server(path, 2)}', 1)
+    assert '2 servers have listened' in problem(findings, 'socket', 'fail')['text']
+
+
+def test_a_machine_that_waits_for_ever(serve):
+    link = serve(peers=2)
+    command = machine(link.socket, ',reconnect=1').replace('-daemonize ', '').strip()
+    findings = examine(f'{command} & until grep -q qemu-system /proc/$!/comm; do :; done', 1)
+    assert 'reconnect=' in problem(findings, 'socket', 'fail')['text']
+
+
+@root_only
+def test_a_machine_that_may_not_join_again(serve):
+    link = serve(mode='0666')
+    link.socket.parent.chmod(0o755)
+    nobody = 'setpriv --reuid 65534 --regid 65534 --clear-groups '
+    findings = examine(f'{nobody} {machine(link.socket)} chmod 600 {link.socket}', 0)
+    found = problem(findings, 'socket', 'warn')
+    assert 'user nobody may not connect' in found['text'] and '0600' in found['text']
+
+
+@root_only
+def test_libvirt_may_not_join(serve, directory: Path):
+    link = serve(mode='0660')
+    users = directory / 'passwd'
+    users.write_text(Path('/etc/passwd').read_text()
+                     + 'libvirt-qemu:x:64055:65534::/:/usr/sbin/nologin\n')
+    findings = examine(f'{run_directory(link.socket.parent)}; '
+                       f'mount --bind {users} /etc/passwd', 0)
+    found = problem(findings, 'socket', 'warn')
+    assert found['subject'] == 'libvirt' and 'user libvirt-qemu' in found['text']
+
+
+def test_a_qemu_without_the_device(directory: Path):
+    findings = examine(f'umask 117; {qemu(directory / "memory")}'
+                       'mount --bind /bin/true /usr/bin/qemu-system-x86_64', 0)
+    found = problem(findings, 'qemu', 'warn')
+    assert 'built without the device' in found['text']
+
+
+def test_qemus_example_server(directory: Path):
+    shutil.copy('/bin/sleep', directory / 'ivshmem-server')
+    findings = examine(f'umask 117; {qemu(directory / "memory")}'
+                       f'{directory}/ivshmem-server 1000 &\n'
+                       'until grep -q ivshmem-server /proc/$!/comm; do :; done', 0)
+    assert 'example server' in problem(findings, 'server', 'warn')['text']
+
+
+def test_names_do_not_write_to_the_terminal(directory: Path):
+    path = directory / 'memory'
+    script = qemu(path, name='"$(printf \'a\\033[2J\\nFAIL b\')"')
+    said = in_namespace(f'{script}exec {program()} doctor')
+    assert 'a?[2J?FAIL b (process' in said
+    assert all(letter == '\n' or ' ' <= letter <= '~' for letter in said)
+
+
+def test_a_kernel_that_is_too_old():
+    result = subprocess.run(
+        ['unshare', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child', 'setarch',
+         '--uname-2.6', program(), 'doctor'], check=False, text=True, capture_output=True,
+        timeout=BOUND)
+    assert 'too old for the driver, which needs 6.1' in result.stdout
+    assert result.returncode == 1
+    assert one(examine('', 1), 'device')

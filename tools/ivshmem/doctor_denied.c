@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The doctor's look at what AppArmor and SELinux have denied to machines and
+ * servers, from the kernel's log and that of auditd.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "doctor.h"
+
+#define AUDIT_LOG	"/var/log/audit/audit.log"
+/* So much of its end */
+#define AUDIT_TAIL	(256 * 1024)
+/* Records of the kernel's log, whose buffer has a few 10,000 at most */
+#define RECORDS_MAX	100000
+#define SHOWN_MAX	8
+
+/* Different ones, as a program that is denied something tries again. */
+struct denials {
+	char texts[SHOWN_MAX][256];
+	unsigned int shown;
+	unsigned int count;
+};
+
+/* The value of KEY="..." or KEY=... in a record; false if it has none. */
+static bool take_value(const char *record, const char *key, char *value,
+		       size_t size)
+{
+	const char *at = record;
+	size_t length = strlen(key), n = 0;
+	char end = ' ';
+
+	for (; (at = strstr(at, key)); at += length)
+		if ((at == record || !isalnum((unsigned char)at[-1])) &&
+		    at[length] == '=')
+			break;
+	if (!at)
+		return false;
+	at += length + 1;
+	if (*at == '"')
+		end = *at++;
+	while (*at && *at != end && *at != '\n' && n + 1 < size)
+		value[n++] = *at++;
+	value[n] = '\0';
+	return n;
+}
+
+/* Denials of QEMU and our server about what they share, not of their own files. */
+static bool concerns_us(const char *record, const char *name)
+{
+	char who[128] = "", comm[64] = "";
+
+	take_value(record, "profile", who, sizeof(who));
+	take_value(record, "comm", comm, sizeof(comm));
+	if (strstr(who, "ivshmem") || strstr(comm, "ivshmem"))
+		return true;
+	if (!strstr(who, "libvirt") && !strstr(who, "qemu") &&
+	    strncmp(comm, "qemu", 4) && strncmp(comm, "kvm", 3))
+		return false;
+	return strstr(name, "ivshmem") || strstr(name, ".sock") ||
+	       !strncmp(name, "/dev/shm/", 9) ||
+	       !strncmp(name, "/dev/hugepages/", 15) || strstr(name, "kvmfr");
+}
+
+static void take_record(struct denials *denials, const char *record)
+{
+	char name[128] = "", profile[64] = "", text[256], operation[32] = "";
+	unsigned int i;
+	bool armor;
+
+	armor = strstr(record, "apparmor=\"DENIED\"");
+	if (!armor && !strstr(record, "avc:  denied"))
+		return;
+	if (!take_value(record, "name", name, sizeof(name)))
+		take_value(record, "path", name, sizeof(name));
+	if (!concerns_us(record, name))
+		return;
+	denials->count++;
+	take_value(record, armor ? "profile" : "scontext", profile,
+		   sizeof(profile));
+	take_value(record, armor ? "operation" : "tclass", operation,
+		   sizeof(operation));
+	snprintf(text, sizeof(text), "%s denied %s: %s of %s",
+		 armor ? "AppArmor" : "SELinux", profile, operation, name);
+	for (i = 0; i < denials->shown; i++)
+		if (!strcmp(denials->texts[i], text))
+			return;
+	if (denials->shown < SHOWN_MAX)
+		strcpy(denials->texts[denials->shown++], text);
+}
+
+static void read_kernel_log(struct denials *denials)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	unsigned int priority;
+	char record[8192];
+	int records = 0;
+	ssize_t n;
+
+	while (fd >= 0 && records++ < RECORDS_MAX) {
+		n = read(fd, record, sizeof(record) - 1);
+		/* What was overwritten meanwhile is passed over. */
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			break;
+		record[n] = '\0';
+		/* Of the kernel itself: programs can write there, too. */
+		if (sscanf(record, "%u,", &priority) == 1 && priority < 8)
+			take_record(denials, record);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static void read_audit_log(struct denials *denials)
+{
+	FILE *file = fopen(AUDIT_LOG, "re");
+	char line[4096];
+	struct stat st;
+
+	if (!file)
+		return;
+	if (!fstat(fileno(file), &st) && st.st_size > AUDIT_TAIL)
+		fseek(file, -AUDIT_TAIL, SEEK_END);
+	while (fgets(line, sizeof(line), file))
+		take_record(denials, line);
+	fclose(file);
+}
+
+void examine_denials(struct findings *findings)
+{
+	struct denials denials = { 0 };
+	unsigned int i;
+
+	read_kernel_log(&denials);
+	read_audit_log(&denials);
+	for (i = 0; i < denials.shown; i++)
+		found(findings, VERDICT_WARN, "denied", "log",
+		      strncmp(denials.texts[i], "AppArmor", 8) ?
+		      "restorecon -v of the path, or a module: ausearch -m AVC "
+		      "-ts recent | audit2allow -M ivshmem; semodule -i "
+		      "ivshmem.pp" : "a rule for it: of libvirt's machines in "
+		      "/etc/apparmor.d/abstractions/libvirt-qemu or, better, "
+		      "local/; ivshmemd(8) has the words in SECURITY MODULES; "
+		      "then systemctl reload apparmor", "%s (%u denials in all)",
+		      denials.texts[i], denials.count);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where ivshmem top looks: devices and links that come and go, their memory, and
+ * what the kernel counts.
+ */
+#ifndef TOP_SOURCE_H
+#define TOP_SOURCE_H
+
+#include <libivshmem.h>
+
+#include "top_sample.h"
+
+/**
+ * struct top_source - a device or link that is looked at
+ * @address:  of it
+ * @ivs:      open, or NULL
+ * @error:    why it is not, a negative errno value
+ * @rest:     looks until the next try to open it
+ * @received: doorbells, since it was opened
+ * @wanted:   it is there still
+ */
+struct top_source {
+	char address[512];
+	struct ivshmem *ivs;
+	int error;
+	unsigned int rest;
+	uint64_t received;
+	bool wanted;
+};
+
+/**
+ * struct top_sources - all of them
+ * @named: addresses to look at, @nr_named of them; none for all that there are
+ * @list:  @count of them
+ */
+struct top_sources {
+	char **named;
+	size_t nr_named;
+	struct top_source *list;
+	size_t count;
+};
+
+/**
+ * top_look() - see how everything is now
+ * @sample: filled in; to be given to top_release()
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int top_look(struct top_sources *sources, struct top_sample *sample);
+
+void top_close(struct top_sources *sources);
+
+/** top_survive() - a device that goes, or memory made smaller, is no end (SIGBUS) */
+void top_survive(void);
+
+/** top_at_end - what to do before memory that was lost ends the program, or NULL */
+extern void (*top_at_end)(void);
+
+/** top_look_at_links() - those of all sections that can be mapped */
+void top_look_at_links(struct ivshmem *ivs, const struct ivshmem_region *region,
+		       struct top_device *device);
+
+/**
+ * top_look_at_kernel() - what sysfs, debugfs and ethtool tell of a device
+ * @node: "/dev/ivshmem0"
+ */
+void top_look_at_kernel(const char *node, struct top_device *device);
+
+/** top_look_at_card() - the links of a network card, as ethtool tells */
+void top_look_at_card(const char *name, struct top_device *device);
+
+#endif /* TOP_SOURCE_H */
