@@ -124,12 +124,13 @@ def built(root: Root) -> list[str]:
     return sorted(f"{match[1]} {match[2]}" for match in matches if match)
 
 
-def assert_modules(root: Root, *releases: str) -> None:
-    """All modules are where each of the kernels looks for them."""
+def assert_modules(root: Root, version: str, *releases: str) -> None:
+    """All modules of a version are where each of the kernels looks for them."""
     for release in releases:
         for name in MODULES:
             assert root.run(f"modinfo -k {release} -n {name}") == \
                 f"/lib/modules/{release}/updates/dkms/{name}.ko\n"
+            assert root.run(f"modinfo -k {release} -F version {name}") == f"{version}\n"
     probe = root.run(f"modprobe -S {releases[0]} -n -v pci:v00001AF4d00001110sv1sd1bc05sc00i00")
     assert "ivshmem.ko" in probe
 
@@ -141,7 +142,7 @@ def test_installation(root: Root, packages: Packages) -> None:
     said = install(root, packages.older.name, VERSION)
     assert f"ivshmem-dkms: no modules for {OLD_KERNEL}: they need Linux 6.1 or newer" in said
     assert built(root) == [f"{VERSION} {release}"]
-    assert_modules(root, release)
+    assert_modules(root, VERSION, release)
 
 
 def test_an_old_kernel_comes(root: Root) -> None:
@@ -185,7 +186,7 @@ def test_upgrade(root: Root, packages: Packages) -> None:
     root.run("echo '# mine' >>/etc/ivshmem/ivshmemd.conf")
     install(root, packages.folder.name, packages.version)
     assert built(root) == [f"{packages.version} {release}"]
-    assert_modules(root, release)
+    assert_modules(root, packages.version, release)
     assert not [name for name in root.added() if VERSION in name and "ivshmem" in name]
     assert root.run("tail -n 1 /etc/ivshmem/ivshmemd.conf") == "# mine\n"
 
@@ -197,7 +198,7 @@ def test_new_kernel(root: Root, packages: Packages) -> None:
     root.run(f"apt-get install -y --no-install-recommends linux-headers-{flavour}")
     assert kernels(root) == sorted([release, flavour])
     assert built(root) == sorted(f"{packages.version} {kernel}" for kernel in kernels(root))
-    assert_modules(root, release, flavour)
+    assert_modules(root, packages.version, release, flavour)
     root.run(f"apt-get purge -y linux-headers-{flavour}")
 
 
