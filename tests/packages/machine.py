@@ -117,7 +117,7 @@ def test_upgrade_in_use(vm: VM, packages: Packages) -> None:
     """Who uses the device or has joined a link goes on, with the next version installed."""
     user = vm.spawn("exec sleep infinity 3<>/dev/ivshmem0")
     client = vm.spawn("exec ivshmem wait unix:/run/ivshmem/lab.sock --count 1")
-    vm.wait_for("ivshmem server status | grep -E 'lab.* 1 '", timeout=120)
+    vm.wait_for("ivshmem server status | grep -E '^lab .* 1/8 '", timeout=120)
     before = vm.run("systemctl show -P MainPID ivshmemd").stdout
     install(vm, packages.version, *names(packages.folder))
     assert vm.run("systemctl is-active ivshmemd").stdout == "active\n"
