@@ -141,7 +141,7 @@ def test_removal(vm: VM, packages: Packages) -> None:
     wanted = " ".join(names(packages.folder))
     vm.run(f"apt-get remove -y {wanted}", timeout=BOUND)
     vm.run("! pgrep -x ivshmemd && ! command -v ivshmem && ! modinfo ivshmem")
-    vm.run("modprobe -r ivshmem")
+    vm.run("rmmod ivshmem")
     vm.run("dpkg --purge ivshmemd ivshmem-blk-server ivshmem-dkms ivshmem-tools", timeout=BOUND)
     assert not vm.run("find / -xdev -name '*ivshmem*' ! -path '/var/log/*' "
                       "! -path '/var/lib/systemd/*'").stdout
