@@ -23,6 +23,7 @@ demo: ## two virtual machines and the host talk through shared memory
 .PHONY: test
 test: ## run all tests; ends with "N passed, N failed"
 	@scripts/setup
+	@scripts/setup package
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test
@@ -173,6 +174,27 @@ install-userspace: userspace ## library, server and tools, below DESTDIR and PRE
 install-modules: ## modules for KDIR, rules of udev
 	@scripts/install-modules "$(KDIR)" "$(DESTDIR)" "$(PREFIX)"
 
+.PHONY: install-dkms
+install-dkms: ## sources of the modules, which dkms builds for each kernel
+	@scripts/install-dkms "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: uninstall
+uninstall: userspace ## remove what these have installed below DESTDIR and PREFIX
+	@scripts/uninstall "$(DESTDIR)" "$(PREFIX)"
+
+.PHONY: packages
+packages: ## build Debian packages of the last commit (build/packages)
+	@scripts/setup build package
+	@scripts/build-packages
+
+.PHONY: test-packages
+test-packages: ## install, upgrade and remove packages in a virtual machine with a Debian
+	@scripts/setup
+	@scripts/setup package
+	@scripts/build-userspace
+	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
+	@scripts/test -n 0 tests/packages/machine.py
+
 .PHONY: dist
 dist: ## the tarball of a release, of what is committed (build/dist)
 	@scripts/dist
@@ -186,4 +208,4 @@ setup: ## install missing Debian packages, fetch the guest kernel
 clean: ## remove what was built; fetched kernels and packages stay
 	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
 		build/docs build/doctrees build/dist build/mutants build/meson-arm64 \
-		build/lab/vm
+		build/packages build/lab/vm

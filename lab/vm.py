@@ -172,6 +172,9 @@ class VM:
     and @programs with their libraries, each under its own name. Such a guest
     can sleep; one whose files come over virtio-9p would not wake.
 
+    With a folder as @root that is its root file system, and the init there runs; what is
+    in @layers, folders of the project's tree, is there, too. It needs qemu-guest-agent.
+
     For each of @ports, which are those of a Network, it has a network card.
     @mode is "kvm" or "tcg" for who cannot do with what the lab chooses.
     """
@@ -179,7 +182,7 @@ class VM:
     def __init__(self, name: str, devices: Iterable[str | Iterable[str]] = (), *,
                  memory: str = "512M", kernel: Kernel | None = None, smp: int = 1,
                  append: str = "", no_reboot: bool = True, machine: str = "",
-                 terminal: bool = False, root: str = "host",
+                 terminal: bool = False, root: str | Path = "host", layers: Iterable[Path] = (),
                  programs: Iterable[Path | str] = (), window: str = HOTPLUG_WINDOW,
                  ports: Iterable[Port] = (), mode: str = "",
                  directory: Path | None = None) -> None:
@@ -195,6 +198,7 @@ class VM:
         self.ports = list(ports)
         self.mode = mode
         self.root = root
+        self.layers = list(layers)
         self.programs = [Path(program) for program in programs]
         self.has_terminal = terminal
         self.terminal: socket.socket | None = None
@@ -250,7 +254,7 @@ class VM:
         initrd.write_bytes(initramfs.build(self.kernel)
                            + initramfs.settings(self._settings())
                            + self._memory_files())
-        image = self.kernel.image if self.root == "host" else self.kernel.boot_image
+        image = self.kernel.boot_image if self.root == "memory" else self.kernel.image
         architecture = self.kernel.architecture
         machine, parameters = MACHINES[architecture]
         command = [
@@ -274,7 +278,7 @@ class VM:
                         "-device", "virtconsole,chardev=terminal,nr=0"]
         if self.no_reboot:
             command.append("-no-reboot")
-        if self.root == "host":
+        if self.root != "memory":
             command += self._file_systems()
         for slot in range(HOTPLUG_SLOTS):
             command += ["-device", f"pcie-root-port,id=slot{slot},chassis={slot + 1},"
@@ -286,6 +290,8 @@ class VM:
     def _file_systems(self) -> list[str]:
         """What the guest sees of the host."""
         path = "/" if self.kernel.architecture == "amd64" else str(foreign.root())
+        if self.root != "host":
+            path = str(self.root)
         shares = [("root", path, True), ("tree", str(ROOT), True),
                   ("share", str(self.share), False)]
         if initramfs.transport(self.kernel) == "virtiofs":
@@ -303,7 +309,7 @@ class VM:
 
     def _memory_files(self) -> bytes:
         """What a guest that has only its memory finds there."""
-        if self.root == "host":
+        if self.root != "memory":
             return b""
         if self.kernel.architecture != "amd64":
             raise LabError(f"{self.name}: a guest with only memory has the host's programs, "
@@ -327,7 +333,8 @@ class VM:
             "transport": transport,
             # What is at the place of the programs that the host has built for itself
             "programs": "" if own else str(foreign.userspace()),
-            "root_kind": self.root,
+            "root_kind": "folder" if isinstance(self.root, Path) else self.root,
+            "layers": ":".join(f"/tree/{layer.relative_to(ROOT)}" for layer in self.layers),
             "name": self.name,
             "tree": str(ROOT),
             "userspace": str(USERSPACE),

@@ -318,8 +318,10 @@ static void drain_slot(const struct link *link, unsigned int slot)
 	 * Whether they block is not the server's to know: every client holds
 	 * them, too, and QEMU clears O_NONBLOCK on all that it is sent.
 	 */
-	for (unsigned int vector = 0; vector < vectors; vector++)
-		preadv2(eventfds[vector], &iov, 1, -1, RWF_NOWAIT);
+	for (unsigned int vector = 0; vector < vectors; vector++) {
+		if (preadv2(eventfds[vector], &iov, 1, -1, RWF_NOWAIT) < 0)
+			continue;	/* it has not been rung */
+	}
 }
 
 void link_occupy(struct link *link, unsigned int slot, struct client *client)

@@ -15,11 +15,13 @@ MAX_FUNCTION_LINES = 120
 
 # In these formats a line cannot be broken where one likes; C is judged by
 # checkpatch, which knows of long strings.
-ANY_WIDTH = (".abi", ".json", ".svg", ".xml", ".c", ".h")
+ANY_WIDTH = (".abi", ".json", ".svg", ".xml", ".c", ".h", "debian/changelog")
 
 # Files that carry no SPDX line: texts that people read (COPYING speaks for
 # them), and formats that have no place for one.
 NO_SPDX = re.compile(r"LICENSES/|Documentation/ABI/|COPYING$|"
+                     # A package's files, of which debian/copyright speaks, but for its scripts
+                     r"debian/(?!rules$|.*[.](post|pre)(inst|rm)$)|"
                      r".*\.(abi|md|json|txt|svg)$|(.*/)?\.git[a-z]+$")
 SPDX = re.compile(r"SPDX-License-Identifier: *(?P<expression>.*?) *(\*/|\*\)|-->)?$")
 # SPDX's older name for the same licence, which checkpatch wants in uapi headers.
