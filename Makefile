@@ -188,12 +188,12 @@ packages: ## build Debian packages of the last commit (build/packages)
 	@scripts/build-packages
 
 .PHONY: test-packages
-test-packages: ## install, upgrade and remove packages in a virtual machine with a Debian
+test-packages: ## packages, and the quick start, in virtual machines with nothing but Debian
 	@scripts/setup
 	@scripts/setup package
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
-	@scripts/test -n 0 tests/packages/machine.py
+	@scripts/test -n 0 tests/packages/machine.py tests/packages/clean.py
 
 .PHONY: dist
 dist: ## the tarball of a release, of what is committed (build/dist)

@@ -152,13 +152,13 @@ class VMs:
         self.made: list[VM] = []
 
     def __call__(self, name: str = "a", *args: Any, start: bool = True,
-                 **kwargs: Any) -> VM:
-        """A VM, running unless told otherwise; arguments are those of VM."""
+                 kind: type[VM] = VM, **kwargs: Any) -> VM:
+        """A VM, running unless told otherwise; arguments are those of its kind."""
         used = sum(vm.name == name for vm in self.made)
         folder = f"{name}-{used + 1}" if used else name
         kwargs.setdefault("directory", self.directory / folder)
         kwargs.setdefault("kernel", self.kernel)
-        vm = VM(name, *args, **kwargs)
+        vm = kind(name, *args, **kwargs)
         self.made.append(vm)
         _watched.append(vm)
         if start:

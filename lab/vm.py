@@ -254,17 +254,15 @@ class VM:
         initrd.write_bytes(initramfs.build(self.kernel)
                            + initramfs.settings(self._settings())
                            + self._memory_files())
-        image = self.kernel.boot_image if self.root == "memory" else self.kernel.image
         architecture = self.kernel.architecture
         machine, parameters = MACHINES[architecture]
+        words = " ".join([COMMAND_LINE, parameters, accel.kernel_parameters(mode, architecture),
+                          self.kernel.parameters, self.append])
         command = [
             accel.PROGRAMS[architecture], "-name", self.name, "-nodefaults", "-no-user-config",
             "-display", "none", "-machine", machine + self.machine,
             *accel.arguments(mode, self.smp, architecture), "-m", self.memory,
-            "-kernel", str(image), "-initrd", str(initrd),
-            "-append", " ".join([COMMAND_LINE, parameters,
-                                 accel.kernel_parameters(mode, architecture),
-                                 self.kernel.parameters, self.append]),
+            *self._boot(initrd, words),
             "-chardev", f"file,id=console,path={self.console.path}",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,fd={fds['qmp']}", "-mon", "chardev=qmp,mode=control",
@@ -286,6 +284,11 @@ class VM:
         for port in self.ports:
             command += port.arguments
         return command + self.devices
+
+    def _boot(self, initrd: Path, parameters: str) -> list[str]:
+        """How the kernel gets into the machine, and what it is told."""
+        image = self.kernel.boot_image if self.root == "memory" else self.kernel.image
+        return ["-kernel", str(image), "-initrd", str(initrd), "-append", parameters]
 
     def _file_systems(self) -> list[str]:
         """What the guest sees of the host."""

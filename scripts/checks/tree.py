@@ -83,8 +83,8 @@ class Tree:
 
     @cached_property
     def shell(self) -> list[str]:
-        """Shell scripts and bash completions."""
-        return [name for name in self.files if name.endswith((".sh", ".bash"))
+        """Shell scripts, bash completions, and what is sourced by makepkg."""
+        return [name for name in self.files if name.endswith((".sh", ".bash", "PKGBUILD"))
                 or re.search(r"\b(ba|da)?sh\b", self._shebang(name))]
 
     @cached_property

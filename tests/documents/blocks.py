@@ -7,6 +7,8 @@
 ``until stopped``     in the background; it is interrupted then
 ``opens PATH``        in the background; go on when a process there has opened PATH
 
+``.. install: machine`` has it run before that, where there is nothing but Debian.
+
 ``.. shows`` says that the next block is what the last one has printed: ``...`` stands for
 anything, and numbers for other ones. ``.. check: KIND`` is for what cannot be run.
 """
@@ -22,7 +24,7 @@ from docutils.core import publish_doctree
 from lab.paths import ROOT
 
 DOCUMENTS = ROOT / "Documentation"
-MARKS = ("run", "shows", "check")
+MARKS = ("run", "shows", "check", "install")
 NUMBER = re.compile(r"\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*\b")
 
 

@@ -13,6 +13,8 @@ from .world import OPENED, Host, Machine, arguments
 GUIDES = ["quick-start", "pipes", "network", "host", "performance", "real-time", "securing",
           "debugging"]
 FIRST = GUIDES[0]
+# By tests of their own
+OTHERS = ["secure-boot"]
 
 
 class Reader:
@@ -98,4 +100,4 @@ def test_every_command_has_a_guide():
     """No document has blocks to be run that are not."""
     for path in DOCUMENTS.rglob("*.rst"):
         if any(block.mark in ("run", "shows") for block in blocks(path)):
-            assert path.stem in GUIDES, path
+            assert path.stem in GUIDES + OTHERS, path

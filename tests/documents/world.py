@@ -34,6 +34,7 @@ MODPROBE = """
 for module in core/ivshmem net/ivshmem_net blk/ivshmem_blk; do
     name=${{module#*/}}
     echo "install $name [ -d /sys/module/$name ] || /sbin/insmod {modules}/drivers/$module.ko"
+    echo "remove $name [ ! -d /sys/module/$name ] || /sbin/rmmod $name"
 done >/etc/modprobe.d/ivshmem.conf
 """
 
@@ -50,6 +51,8 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        # Where the reader is
+        self.home: Path | str = folder
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         self._holder = subprocess.Popen(
             ["unshare", *user, "--mount", "--net", "--pid", "--fork", "--kill-child",
@@ -79,7 +82,7 @@ class Host:
         """Begin to run commands."""
         log = self.folder / f"log-{len(list(self.folder.glob('log-*')))}"
         with log.open("wb") as output:
-            process = subprocess.Popen([*self._enter, "bash", "-c", script(text, self.folder)],
+            process = subprocess.Popen([*self._enter, "bash", "-c", script(text, self.home)],
                                        stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         process.log = str(log)
         return process

@@ -118,6 +118,23 @@ static const char *vfio_error(const struct place *place, int error)
 	}
 }
 
+static const char *sysfs_error(int error)
+{
+	switch (error) {
+	case -EPERM:
+		if (geteuid() == 0)
+			return "not permitted, even to root; a kernel that is "
+			       "locked down, as under Secure Boot, allows it "
+			       "through VFIO only";
+		/* fallthrough */
+	case -EACCES:
+		return "permission denied; the files of PCI devices in sysfs "
+		       "are root's";
+	default:
+		return strerror(-error);
+	}
+}
+
 const char *driven_error(const char *address, int error)
 {
 	struct place place;
@@ -142,7 +159,5 @@ const char *driven_error(const char *address, int error)
 	}
 	if (place.vfio)
 		return vfio_error(&place, error);
-	return error == -EACCES || error == -EPERM ?
-	       "permission denied; the files of PCI devices in sysfs are root's" :
-	       strerror(-error);
+	return sysfs_error(error);
 }
