@@ -193,7 +193,8 @@ test-packages: ## packages, and the quick start, in virtual machines with nothin
 	@scripts/setup package
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
-	@scripts/test -n 0 tests/packages/machine.py tests/packages/clean.py
+	@scripts/test -n 0 tests/packages/machine.py tests/packages/secure_boot.py \
+		tests/packages/clean.py
 
 .PHONY: dist
 dist: ## the tarball of a release, of what is committed (build/dist)
