@@ -72,7 +72,8 @@ cat /sys/kernel/debug/kmemleak
 # An address in a backtrace where the kernel knows nothing: modules were there.
 _GONE = re.compile(r"\] 0xffffffff[a-f]\w{7}$", re.M)
 # Names that Linux itself forgets where what they were for could not be registered
-_NAMES = re.compile(r"\] kobject_set_name_vargs\+(.*\n){1,3}.*\] (__class_register|sysfs_slab_add)\+")
+_NAMES = re.compile(r"\] kobject_set_name_vargs\+(.*\n){1,3}"
+                    r".*\] (__class_register|sysfs_slab_add)\+")
 
 
 def checkup(vm: "VM", tally: Counter[str]) -> str:
