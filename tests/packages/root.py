@@ -77,7 +77,7 @@ class Root:
 
     def __init__(self, *folders: Path) -> None:
         self.folder = LAB / "root/changes"
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._before: set[str] = set()
         words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", HOLD, "sh",
                  str(base()), str(self.folder), " ".join(map(str, folders))]
