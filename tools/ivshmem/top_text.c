@@ -121,34 +121,37 @@ static void print_link(FILE *out, const struct top_device *device,
 		fill(row, &full));
 }
 
-static void print_card(FILE *out, const struct top_device *device,
-		       const struct top_row *row)
+/* Of a card or a disk, with what only one of them has as the @last column. */
+static void print_throughput(FILE *out, const struct top_row *row,
+			     const char *last)
 {
-	struct number in_bytes, out_bytes, in, sent, dropped;
+	struct number in_bytes, out_bytes, in, sent;
 
-	(void)device;
 	fprintf(out, "%-16s %-8s %11s %11s %10s %10s %7s\n", row->name,
 		row->state,
 		bytes_per_second(&row->counts[TOP_IN_BYTES], &in_bytes),
 		bytes_per_second(&row->counts[TOP_OUT_BYTES], &out_bytes),
 		per_second(&row->counts[TOP_IN], &in),
-		per_second(&row->counts[TOP_OUT], &sent),
-		per_second(&row->counts[TOP_DROPPED], &dropped));
+		per_second(&row->counts[TOP_OUT], &sent), last);
+}
+
+static void print_card(FILE *out, const struct top_device *device,
+		       const struct top_row *row)
+{
+	struct number dropped;
+
+	(void)device;
+	print_throughput(out, row,
+			 per_second(&row->counts[TOP_DROPPED], &dropped));
 }
 
 static void print_disk(FILE *out, const struct top_device *device,
 		       const struct top_row *row)
 {
-	struct number in_bytes, out_bytes, in, written, full;
+	struct number full;
 
 	(void)device;
-	fprintf(out, "%-16s %-8s %11s %11s %10s %10s %7s\n", row->name,
-		row->state,
-		bytes_per_second(&row->counts[TOP_IN_BYTES], &in_bytes),
-		bytes_per_second(&row->counts[TOP_OUT_BYTES], &out_bytes),
-		per_second(&row->counts[TOP_IN], &in),
-		per_second(&row->counts[TOP_OUT], &written),
-		fill(row, &full));
+	print_throughput(out, row, fill(row, &full));
 }
 
 static void print_heading(FILE *out, enum top_kind kind)
