@@ -188,7 +188,9 @@ packages: ## build Debian packages of the last commit (build/packages)
 	@scripts/build-packages
 
 .PHONY: test-packages
-test-packages: ## packages, and the quick start, in virtual machines with nothing but Debian
+test-packages: ## packages, and the quick start, in machines with nothing but Debian (as root)
+	@[ "$$(id -u)" = 0 ] || { echo "make test-packages: needs root, who can make files \
+		of other users" >&2; exit 1; }
 	@scripts/setup
 	@scripts/setup package
 	@scripts/build-userspace

@@ -5,6 +5,7 @@ It has dkms, a kernel's headers and what the packages depend on, but not them. W
 changed in it is kept in memory and gone at the end.
 """
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ done
 echo ready
 exec sleep infinity
 """
+PROXIES = {name: os.environ[name] for name in ("http_proxy", "https_proxy", "no_proxy")
+           if name in os.environ}
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root",
-               "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"}
+               "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8", **PROXIES}
 
 
 def base() -> Path:

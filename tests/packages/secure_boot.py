@@ -17,7 +17,7 @@ from lab.secure import SecureVM
 from tests.documents.blocks import DOCUMENTS, blocks, differs
 
 # Kernels that the lab has built itself are not signed
-pytestmark = pytest.mark.kernel("")
+pytestmark = [pytest.mark.kernel(""), pytest.mark.timeout(3600)]
 
 GUIDE = DOCUMENTS / "secure-boot.rst"
 SUDO = ROOT / "tests/documents/bin"

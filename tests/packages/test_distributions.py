@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.debian import locked
 from lab.paths import ROOT, USERSPACE
 
 SPEC = ROOT / "packaging/rpm/ivshmem.spec"
@@ -74,7 +75,8 @@ def _tarball(tmp_path_factory):
 def _installed(userspace, tmp_path_factory):
     """Names of what `make install` and `make install-dkms` install."""
     folder = tmp_path_factory.mktemp("installed")
-    run(["meson", "install", "-C", USERSPACE, "--no-rebuild", "--destdir", folder])
+    with locked("install"):
+        run(["meson", "install", "-C", USERSPACE, "--no-rebuild", "--destdir", folder])
     run([ROOT / "scripts/install-dkms", folder])
     # Packages make a configuration of this document
     (folder / "etc/ivshmem").mkdir()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.debian import locked
 from lab.kernel import Kernel
 from lab.paths import BUILD, ROOT
 
@@ -45,8 +46,9 @@ def test_all_is_taken_away(tmp_path: Path, prefix: str, guest_kernel: Kernel) ->
     """What was installed is where it belongs, and gone after uninstall; what somebody else
     has put beside it stays."""
     own = tmp_path / prefix.lstrip("/") / "share/doc/ivshmem/notes"
-    make("install", tmp_path, prefix, guest_kernel)
-    make("install-dkms", tmp_path, prefix, guest_kernel)
+    with locked("install"):
+        make("install", tmp_path, prefix, guest_kernel)
+        make("install-dkms", tmp_path, prefix, guest_kernel)
     found = files(tmp_path)
     assert {f"{prefix.lstrip('/')}/{name}" for name in EXPECTED} <= found
     updates = f"lib/modules/{guest_kernel.release}/updates"
@@ -55,6 +57,7 @@ def test_all_is_taken_away(tmp_path: Path, prefix: str, guest_kernel: Kernel) ->
     assert {"usr/src", "etc/apparmor.d"} <= {str(Path(*Path(name).parts[:2])) for name in found}
 
     own.write_text("mine")
-    make("uninstall", tmp_path, prefix, guest_kernel)
+    with locked("install"):
+        make("uninstall", tmp_path, prefix, guest_kernel)
     assert files(tmp_path) == {str(own.relative_to(tmp_path))}
     assert not list(tmp_path.glob("**/ivshmem-*"))
