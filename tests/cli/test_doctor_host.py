@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What doctor finds on a host whose machines share nothing, or not with each other."""
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -180,6 +181,29 @@ def test_names_do_not_write_to_the_terminal(directory: Path):
     said = in_namespace(f'{script}exec {program()} doctor')
     assert 'a?[2J?FAIL b (process' in said
     assert all(letter == '\n' or ' ' <= letter <= '~' for letter in said)
+
+
+@pytest.mark.parametrize('name', ['a;reboot', 'a\nFAIL  b', 'a\t$(reboot)'])
+def test_names_are_no_commands(directory: Path, name: str):
+    path = directory / 'memory'
+    script = f'{qemu(path)} chmod 666 {path}\n'.replace(str(path), shlex.quote(f'{path}{name}'))
+    found = problem(examine(script, 0), 'file', 'warn')
+    assert found['subject'] == ''.join(
+        letter if ' ' <= letter <= '~' else '?' for letter in f'{path}{name}')
+    assert found['remedy'].startswith('chmod o= FILE, and')
+
+
+def test_ids_are_no_commands(directory: Path):
+    identity = '"$(printf \'a\\n\\tb;reboot\')"'
+    # QEMU refuses such a name, but whoever is called as it is may have it.
+    shutil.copy('/bin/sh', directory / 'qemu-system-none')
+    script = (f'{directory}/qemu-system-none -c "sleep 1000; :" sh '
+              f'-object memory-backend-ram,id={identity} '
+              f'-device ivshmem-plain,memdev={identity} &\n'
+              'until grep -q qemu-system /proc/$!/comm; do :; done')
+    found = problem(examine(script, 1), 'share', 'fail')
+    assert 'a??b;reboot is private' in found['text']
+    assert 'reboot' not in found['remedy'] and '\n' not in found['remedy']
 
 
 def test_a_kernel_that_is_too_old():

@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "clean.h"
 #include "doctor.h"
 #include "output.h"
 #include "parse.h"
@@ -23,22 +24,23 @@
 static void examine_mode(struct findings *findings, const char *path,
 			 const struct stat *st)
 {
+	const char *word = command_path(path);
 	const struct passwd *user = getpwuid(st->st_uid);
-	char remedy[512], owner[64];
+	char remedy[1024], owner[64];
 
 	snprintf(owner, sizeof(owner), "%s", user ? user->pw_name : "?");
 	if (access(path, R_OK | W_OK)) {
 		snprintf(remedy, sizeof(remedy), "let a group have it that you "
 			 "are in: chgrp kvm %s; chmod 660 %s; for good by a "
-			 "line in /etc/tmpfiles.d: f %s 0660 %s kvm", path,
-			 path, path, owner);
+			 "line in /etc/tmpfiles.d: f %s 0660 %s kvm", word,
+			 word, word, owner);
 		found(findings, VERDICT_WARN, "file", path, remedy,
 		      "programs of yours cannot use it: owner %s (%u), mode "
 		      "%04o", owner, (unsigned int)st->st_uid,
 		      (unsigned int)st->st_mode & 07777);
 	} else if (st->st_mode & 0006) {
 		snprintf(remedy, sizeof(remedy), "chmod o= %s, and let those "
-			 "who need it be in its group", path);
+			 "who need it be in its group", word);
 		found(findings, VERDICT_WARN, "file", path, remedy,
 		      "every user of this host may access it: owner %s, mode "
 		      "%04o", owner, (unsigned int)st->st_mode & 07777);
