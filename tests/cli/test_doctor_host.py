@@ -79,6 +79,12 @@ def test_a_file_that_was_made_smaller(directory: Path):
     assert 'has 64 KiB' in found['text'] and 'SIGBUS' in found['text']
 
 
+def test_a_size_in_tebibytes(directory: Path):
+    path = directory / 'memory'
+    findings = examine(f'umask 117; {qemu(path, "1T")} truncate -s 64K {path}', 1)
+    assert 'size=1 TiB' in problem(findings, 'file', 'fail')['text']
+
+
 def test_no_room_for_the_file(directory: Path):
     path = directory / 'shm'
     path.mkdir()
