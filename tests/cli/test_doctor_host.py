@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What doctor finds on a host whose machines share nothing, or not with each other."""
 import os
+import re
 import shlex
 import shutil
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -226,6 +228,25 @@ def test_qemus_example_server(directory: Path):
                        f'{directory}/ivshmem-server 1000 &\n'
                        'until grep -q ivshmem-server /proc/$!/comm; do :; done', 0)
     assert 'example server' in problem(findings, 'server', 'warn')['text']
+
+
+def test_what_was_denied_lately(directory: Path):
+    now = int(time.time())
+
+    def record(age: int, name: str) -> str:
+        return (f'type=AVC msg=audit({now - age}.123:7): apparmor="DENIED" operation="connect" '
+                f'profile="libvirt-m" name="{name}" pid=7 comm="qemu-system-x86"\n')
+
+    log = directory / 'log'
+    log.write_text(record(7200, '/run/a.sock') + record(600, '/run/b.sock')
+                   + record(7200, '/run/c.sock') + record(180, '/run/b.sock')
+                   + record(60, '/run/c.sock'))
+    findings = examine('mount -t tmpfs tmpfs /var/log; mkdir /var/log/audit\n'
+                       f'cp {log} /var/log/audit/audit.log; {QEMU}-name none', 1)
+    first, second = (finding['text'] for finding in findings if finding['check'] == 'denied')
+    assert re.fullmatch(r'AppArmor denied libvirt-m: connect of /run/b\.sock '
+                        r'\(2 times, last \d+ minutes ago\)', first)
+    assert '/run/c.sock (1 time, last ' in second
 
 
 def test_names_do_not_write_to_the_terminal(directory: Path):
