@@ -72,6 +72,13 @@ def test_sizes_that_differ(directory: Path):
     assert 'large' in found['text'] + found['subject']
 
 
+def test_sizes_of_those_that_share_alone(directory: Path):
+    path = directory / 'memory'
+    private = qemu(path, '2M', 'private').replace('share=on', 'share=off')
+    findings = examine(f'umask 117; {private} {qemu(path)}', 1)
+    assert sorted(verdicts(findings)) == [('share', 'fail'), ('share', 'ok')]
+
+
 def test_a_file_that_was_made_smaller(directory: Path):
     path = directory / 'memory'
     findings = examine(f'umask 117; {qemu(path)} truncate -s 64K {path}', 1)
