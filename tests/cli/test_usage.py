@@ -127,7 +127,7 @@ def test_the_manual_is_well_formed():
     ('wait', '--timeout', 'nan'),
     ('wait', '--count'),
     ('wait', 'a', 'b'),
-    ('dump', '--offset', '1T'),
+    ('dump', '--offset', '1E'),
     ('dump', '--offset', '0x'),
     ('dump', '--offset', '99999999999999999999'),
     ('dump', '--offset', '17179869184G'),

@@ -2,7 +2,13 @@
 /*
  * Takes out of the text of others what a terminal would obey.
  */
+#include <stdbool.h>
+#include <string.h>
+
 #include "clean.h"
+
+#define PLAIN_LETTERS	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" \
+			"0123456789/._,+-"
 
 void clean_text(char *to, size_t size, const char *from)
 {
@@ -13,4 +19,11 @@ void clean_text(char *to, size_t size, const char *from)
 		to[n] = from[n] >= ' ' && from[n] <= '~' ? from[n] : '?';
 	if (size)
 		to[n] = '\0';
+}
+
+const char *command_path(const char *path)
+{
+	bool plain = *path == '/' && !path[strspn(path, PLAIN_LETTERS)];
+
+	return plain ? path : "FILE";
 }

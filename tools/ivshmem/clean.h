@@ -14,4 +14,11 @@
  */
 void clean_text(char *to, size_t size, const char *from);
 
+/**
+ * command_path() - a path as part of a command that people may copy
+ *
+ * Return: @path, or "FILE" if a shell would see more than a path in it.
+ */
+const char *command_path(const char *path);
+
 #endif /* CLEAN_H */

@@ -48,7 +48,7 @@ bool kernel_wants_signatures(void);
 bool is_signed(const char *file);
 
 /**
- * examine_memory() - the file, or huge pages, that an ivshmem-plain shares
+ * examine_memory() - the file that an ivshmem-plain shares
  * @list: all devices, of which @device is one
  */
 void examine_memory(struct findings *findings, const struct qemu_device *list,

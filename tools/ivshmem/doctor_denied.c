@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "doctor.h"
@@ -19,12 +21,20 @@
 /* Records of the kernel's log, whose buffer has a few 10,000 at most */
 #define RECORDS_MAX	100000
 #define SHOWN_MAX	8
+/* In seconds: what is older may have a rule by now. */
+#define RECENT		3600
+
+struct denial {
+	char text[256];
+	unsigned int count;
+	time_t last;
+};
 
 /* Different ones, as a program that is denied something tries again. */
 struct denials {
-	char texts[SHOWN_MAX][256];
+	struct denial list[SHOWN_MAX];
 	unsigned int shown;
-	unsigned int count;
+	time_t now;
 };
 
 /* The value of KEY="..." or KEY=... in a record; false if it has none. */
@@ -67,12 +77,41 @@ static bool concerns_us(const char *record, const char *name)
 	       !strncmp(name, "/dev/hugepages/", 15) || strstr(name, "kvmfr");
 }
 
+/* When: in the kernel's log, too, as audit(SECONDS.MS:NUMBER). */
+static time_t time_of(const char *record)
+{
+	const char *at = strstr(record, "audit(");
+
+	return at ? (time_t)strtoll(at + 6, NULL, 10) : 0;
+}
+
+static void add_denial(struct denials *denials, const char *text, time_t when)
+{
+	struct denial *denial = denials->list;
+	unsigned int i;
+
+	for (i = 0; i < denials->shown; i++, denial++)
+		if (!strcmp(denial->text, text))
+			break;
+	if (i == SHOWN_MAX)
+		return;
+	if (i == denials->shown) {
+		denials->shown++;
+		snprintf(denial->text, sizeof(denial->text), "%s", text);
+	}
+	denial->count++;
+	if (when > denial->last)
+		denial->last = when;
+}
+
 static void take_record(struct denials *denials, const char *record)
 {
 	char name[128] = "", profile[64] = "", text[256], operation[32] = "";
-	unsigned int i;
+	time_t when = time_of(record);
 	bool armor;
 
+	if (when < denials->now - RECENT)
+		return;
 	armor = strstr(record, "apparmor=\"DENIED\"");
 	if (!armor && !strstr(record, "avc:  denied"))
 		return;
@@ -80,18 +119,13 @@ static void take_record(struct denials *denials, const char *record)
 		take_value(record, "path", name, sizeof(name));
 	if (!concerns_us(record, name))
 		return;
-	denials->count++;
 	take_value(record, armor ? "profile" : "scontext", profile,
 		   sizeof(profile));
 	take_value(record, armor ? "operation" : "tclass", operation,
 		   sizeof(operation));
 	snprintf(text, sizeof(text), "%s denied %s: %s of %s",
 		 armor ? "AppArmor" : "SELinux", profile, operation, name);
-	for (i = 0; i < denials->shown; i++)
-		if (!strcmp(denials->texts[i], text))
-			return;
-	if (denials->shown < SHOWN_MAX)
-		strcpy(denials->texts[denials->shown++], text);
+	add_denial(denials, text, when);
 }
 
 static void read_kernel_log(struct denials *denials)
@@ -135,19 +169,26 @@ static void read_audit_log(struct denials *denials)
 
 void examine_denials(struct findings *findings)
 {
-	struct denials denials = { 0 };
+	struct denials denials = { .now = time(NULL) };
+	const struct denial *denial;
 	unsigned int i;
+	time_t ago;
 
 	read_kernel_log(&denials);
 	read_audit_log(&denials);
-	for (i = 0; i < denials.shown; i++)
+	for (i = 0; i < denials.shown; i++) {
+		denial = &denials.list[i];
+		ago = denials.now - denial->last;
 		found(findings, VERDICT_WARN, "denied", "log",
-		      strncmp(denials.texts[i], "AppArmor", 8) ?
+		      strncmp(denial->text, "AppArmor", 8) ?
 		      "restorecon -v of the path, or a module: ausearch -m AVC "
 		      "-ts recent | audit2allow -M ivshmem; semodule -i "
 		      "ivshmem.pp" : "a rule for it: of libvirt's machines in "
 		      "/etc/apparmor.d/abstractions/libvirt-qemu or, better, "
 		      "local/; ivshmemd(8) has the words in SECURITY MODULES; "
-		      "then systemctl reload apparmor", "%s (%u denials in all)",
-		      denials.texts[i], denials.count);
+		      "then systemctl reload apparmor", "%s (%u time%s, "
+		      "last %lld minutes ago)", denial->text, denial->count,
+		      denial->count == 1 ? "" : "s",
+		      ago > 0 ? (long long)ago / 60 : 0);
+	}
 }

@@ -14,8 +14,6 @@ static void examine_sharing(struct findings *findings,
 			    const struct qemu_device *device,
 			    const char *subject)
 {
-	char remedy[256];
-
 	if (device->doorbell) {
 		found(findings, VERDICT_OK, "share", subject, NULL,
 		      "ivshmem-doorbell: its server hands out the memory");
@@ -39,10 +37,9 @@ static void examine_sharing(struct findings *findings,
 		      "told", device->backend, device->memdev);
 		return;
 	}
-	snprintf(remedy, sizeof(remedy), "stop the machine and give -object "
-		 "%s,id=%s,... share=on", device->backend, device->memdev);
-	found(findings, VERDICT_FAIL, "share", subject, remedy,
-	      "%s %s is private%s: what the machine writes reaches nobody",
+	found(findings, VERDICT_FAIL, "share", subject,
+	      "stop the machine and give the -object of its memory backend "
+	      "share=on", "%s %s is private%s: what the machine writes reaches nobody",
 	      device->backend, device->memdev, device->seen ?
 	      ", as its mappings show" : " (share=off)");
 }

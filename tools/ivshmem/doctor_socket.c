@@ -1,35 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The doctor's look at the sockets that machines of this host have joined: is a
- * server there, only one, and may they join again.
+ * server there, and may they join again.
  */
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
+#include "clean.h"
 #include "doctor.h"
 
-#define GROUPS_MAX	64
-/* Of /proc/net/unix, in Flags: somebody listens (__SO_ACCEPTCON) */
-#define LISTENS		0x10000U
+#define SEARCH	1U
+#define WRITE	2U
 
 /* Whose rights a process has. */
 struct rights {
 	unsigned int uid;
 	unsigned int gid;
-	unsigned int groups[GROUPS_MAX];
+	gid_t groups[NGROUPS_MAX];
 	size_t nr_groups;
+};
+
+/* What may not be used, of all that is on the way to a socket. */
+struct obstacle {
+	char path[sizeof(((struct qemu_device *)NULL)->socket)];
+	struct stat st;
 };
 
 static void read_groups(const char *text, struct rights *rights)
 {
 	char *end;
 
-	while (rights->nr_groups < GROUPS_MAX) {
+	while (rights->nr_groups < NGROUPS_MAX) {
 		rights->groups[rights->nr_groups] =
 			(unsigned int)strtoul(text, &end, 10);
 		if (end == text)
@@ -41,7 +52,8 @@ static void read_groups(const char *text, struct rights *rights)
 
 static bool read_rights(pid_t pid, struct rights *rights)
 {
-	char path[64], line[1024];
+	char path[64], *line = NULL;
+	size_t size = 0;
 	int seen = 0;
 	FILE *file;
 
@@ -50,13 +62,14 @@ static bool read_rights(pid_t pid, struct rights *rights)
 	file = fopen(path, "re");
 	if (!file)
 		return false;
-	while (fgets(line, sizeof(line), file)) {
+	while (getline(&line, &size, file) > 0) {
 		/* The effective one is the second. */
 		seen += sscanf(line, "Uid: %*u %u", &rights->uid) == 1;
 		seen += sscanf(line, "Gid: %*u %u", &rights->gid) == 1;
 		if (!strncmp(line, "Groups:", 7))
 			read_groups(line + 7, rights);
 	}
+	free(line);
 	fclose(file);
 	return seen == 2;
 }
@@ -71,21 +84,57 @@ static bool is_member(const struct rights *rights, gid_t gid)
 	return rights->gid == gid;
 }
 
-/* Who connects to a socket has to be allowed to write to it. */
-static bool may_connect(const struct rights *rights, const struct stat *st)
+static bool may(const struct rights *rights, const struct stat *st,
+		unsigned int what)
 {
 	if (!rights->uid)
 		return true;
 	if (rights->uid == st->st_uid)
-		return st->st_mode & 0200;
-	return st->st_mode & (is_member(rights, st->st_gid) ? 0020 : 0002);
+		return st->st_mode & (what << 6);
+	return st->st_mode & (is_member(rights, st->st_gid) ? what << 3 : what);
+}
+
+/* True, too, if it cannot be told: it has a list of its own, or is not seen. */
+static bool may_use(pid_t pid, const struct rights *rights, unsigned int what,
+		    struct obstacle *place)
+{
+	char name[64];
+	bool ret = true;
+	int fd;
+
+	fd = process_open(pid, place->path);
+	if (fd < 0)
+		return true;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (!fstat(fd, &place->st) &&
+	    getxattr(name, "system.posix_acl_access", NULL, 0) < 0)
+		ret = may(rights, &place->st, what);
+	close(fd);
+	return ret;
+}
+
+/* Who connects has to be allowed to search all directories, and to write. */
+static bool may_connect(pid_t pid, const struct rights *rights,
+			const char *socket, struct obstacle *obstacle)
+{
+	const char *end = socket;
+
+	while ((end = strchr(end + 1, '/'))) {
+		snprintf(obstacle->path, sizeof(obstacle->path), "%.*s",
+			 (int)(end - socket), socket);
+		if (!may_use(pid, rights, SEARCH, obstacle))
+			return false;
+	}
+	snprintf(obstacle->path, sizeof(obstacle->path), "%s", socket);
+	return may_use(pid, rights, WRITE, obstacle);
 }
 
 static void say_refused(struct findings *findings, const char *subject,
 			const char *socket, unsigned int uid,
-			const struct stat *st)
+			const struct obstacle *obstacle)
 {
 	const struct passwd *passwd = getpwuid(uid);
+	const struct stat *st = &obstacle->st;
 	char remedy[512], user[64], group[64];
 	const struct group *entry;
 
@@ -99,67 +148,43 @@ static void say_refused(struct findings *findings, const char *subject,
 	snprintf(remedy, sizeof(remedy), "give the link a group that QEMU's "
 		 "user is in: group=kvm, mode=0660 in ivshmemd.conf; or usermod "
 		 "-aG %s %s, and start the machine again", group, user);
+	if (S_ISDIR(st->st_mode))
+		snprintf(remedy, sizeof(remedy), "chmod o+x %s, or have the "
+			 "socket in another directory",
+			 command_path(obstacle->path));
 	found(findings, VERDICT_WARN, "socket", subject, remedy,
-	      "user %s may not connect to %s: group %s, mode %04o", user, socket,
-	      group, (unsigned int)st->st_mode & 07777);
+	      "user %s may not connect to %s: %s%sgroup %s, mode %04o", user,
+	      socket, S_ISDIR(st->st_mode) ? obstacle->path : "",
+	      S_ISDIR(st->st_mode) ? " has " : "", group,
+	      (unsigned int)st->st_mode & 07777);
 }
 
-/* How many listen at that path; who came later has taken it from the others. */
-static unsigned int count_listeners(const char *path)
+/*
+ * Whether no process has the socket behind @fd any more.  Its server has one for
+ * connections, of another type: the kernel notices that, and the server nothing.
+ */
+static bool is_left_behind(int fd)
 {
-	FILE *file = fopen("/proc/net/unix", "re");
-	unsigned int flags, count = 0;
-	char line[512];
-	int at;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ret;
 
-	while (file && fgets(line, sizeof(line), file)) {
-		at = 0;
-		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %n", &flags,
-			   &at) == 1 && at && flags & LISTENS &&
-		    !strcmp(line + at, path))
-			count++;
-	}
-	if (file)
-		fclose(file);
-	return count;
+	if (probe < 0)
+		return false;
+	snprintf(address.sun_path, sizeof(address.sun_path),
+		 "/proc/self/fd/%d", fd);
+	ret = connect(probe, (const struct sockaddr *)&address,
+		      sizeof(address)) && errno == ECONNREFUSED;
+	close(probe);
+	return ret;
 }
 
 static void examine_path(struct findings *findings, const char *subject,
-			 const char *socket)
+			 const struct qemu_device *device)
 {
-	unsigned int listeners = count_listeners(socket);
+	int fd = process_open(device->pid, device->socket);
 
-	if (!listeners)
-		found(findings, VERDICT_FAIL, "socket", subject,
-		      "start ivshmemd again; if it runs under systemd this "
-		      "disturbs nobody. QEMU's ivshmem-server leaves its socket "
-		      "behind, and machines have to be started anew with it",
-		      "nobody listens at %s any more: what it left behind, or "
-		      "that of a server that has died", socket);
-	else if (listeners > 1)
-		found(findings, VERDICT_FAIL, "socket", subject,
-		      "end all of these servers and machines, start one server, "
-		      "then the machines", "%u servers have listened at %s and "
-		      "run still: machines of one do not meet those of the other",
-		      listeners, socket);
-}
-
-void examine_chardev(struct findings *findings,
-		     const struct qemu_device *device, const char *subject)
-{
-	struct rights rights;
-	struct stat st;
-
-	if (device->repeats)
-		found(findings, VERDICT_FAIL, "socket", subject,
-		      "leave out reconnect and reconnect-ms, and start the "
-		      "machine after the server", "its chardev has reconnect=: "
-		      "a device that is there from the start then waits for "
-		      "ever, and takes all of a processor");
-	if (!*device->socket || *device->socket != '/')
-		return;
-	if (stat(device->socket, &st)) {
+	if (fd < 0) {
 		if (errno == ENOENT)
 			found(findings, VERDICT_FAIL, "socket", subject,
 			      "start ivshmemd again, and do not remove its "
@@ -167,27 +192,59 @@ void examine_chardev(struct findings *findings,
 			      "none can join it any more", device->socket);
 		return;
 	}
-	examine_path(findings, subject, device->socket);
-	if (read_rights(device->pid, &rights) && !may_connect(&rights, &st))
-		say_refused(findings, subject, device->socket, rights.uid, &st);
+	if (is_left_behind(fd))
+		found(findings, VERDICT_FAIL, "socket", subject,
+		      "start ivshmemd again; if it runs under systemd this "
+		      "disturbs nobody. QEMU's ivshmem-server leaves its socket "
+		      "behind, and machines have to be started anew with it",
+		      "nobody listens at %s any more: what it left behind, or "
+		      "that of a server that has died", device->socket);
+	close(fd);
 }
 
-void examine_libvirt(struct findings *findings, const char *socket)
+void examine_chardev(struct findings *findings,
+		     const struct qemu_device *device, const char *subject)
 {
-	const struct passwd *passwd = getpwnam("libvirt-qemu");
-	gid_t groups[GROUPS_MAX];
-	int i, count = GROUPS_MAX;
-	struct rights rights = { 0 };
-	struct stat st;
+	struct obstacle obstacle;
+	struct rights rights;
 
-	if (!passwd || stat(socket, &st))
+	if (device->repeats)
+		found(findings, VERDICT_FAIL, "socket", subject,
+		      "leave out reconnect and reconnect-ms, and start the "
+		      "machine after the server", "its chardev has reconnect=: "
+		      "a device that is there from the start then waits for "
+		      "ever, and takes all of a processor");
+	if (!*device->socket)
+		return;
+	examine_path(findings, subject, device);
+	if (read_rights(device->pid, &rights) &&
+	    !may_connect(device->pid, &rights, device->socket, &obstacle))
+		say_refused(findings, subject, device->socket, rights.uid,
+			    &obstacle);
+}
+
+static void examine_user(struct findings *findings, const char *name,
+			 const char *socket)
+{
+	const struct passwd *passwd = getpwnam(name);
+	int count = NGROUPS_MAX;
+	struct obstacle obstacle;
+	struct rights rights;
+
+	if (!passwd)
 		return;
 	rights.uid = passwd->pw_uid;
 	rights.gid = passwd->pw_gid;
-	if (getgrouplist(passwd->pw_name, passwd->pw_gid, groups, &count) < 0)
-		count = 0;
-	for (i = 0; i < count; i++)
-		rights.groups[rights.nr_groups++] = groups[i];
-	if (!may_connect(&rights, &st))
-		say_refused(findings, "libvirt", socket, rights.uid, &st);
+	if (getgrouplist(name, passwd->pw_gid, rights.groups, &count) < 0)
+		return;
+	rights.nr_groups = (size_t)count;
+	if (!may_connect(getpid(), &rights, socket, &obstacle))
+		say_refused(findings, "libvirt", socket, rights.uid, &obstacle);
+}
+
+/* Its machines run as the first one in Debian, as the other one in Fedora. */
+void examine_libvirt(struct findings *findings, const char *socket)
+{
+	examine_user(findings, "libvirt-qemu", socket);
+	examine_user(findings, "qemu", socket);
 }

@@ -27,19 +27,24 @@ static bool parse_prefix(const char *text, uint64_t *number, char **end)
 
 bool parse_number(const char *text, uint64_t max, uint64_t *number)
 {
+	uint64_t value;
 	char *end;
 
-	return parse_prefix(text, number, &end) && !*end && *number <= max;
+	if (!parse_prefix(text, &value, &end) || *end || value > max)
+		return false;
+	*number = value;
+	return true;
 }
 
 bool parse_size(const char *text, uint64_t *size)
 {
-	static const char suffixes[] = "KMG";
+	static const char suffixes[] = "KMGTP";
 	unsigned int shift = 0;
 	const char *suffix;
+	uint64_t value;
 	char *end;
 
-	if (!parse_prefix(text, size, &end))
+	if (!parse_prefix(text, &value, &end))
 		return false;
 	if (*end) {
 		suffix = strchr(suffixes, toupper((unsigned char)*end));
@@ -47,9 +52,9 @@ bool parse_size(const char *text, uint64_t *size)
 			return false;
 		shift = 10 * (unsigned int)(suffix - suffixes + 1);
 	}
-	if (*size > UINT64_MAX >> shift)
+	if (value > UINT64_MAX >> shift)
 		return false;
-	*size <<= shift;
+	*size = value << shift;
 	return true;
 }
 

@@ -6,9 +6,13 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <json-c/json.h>
 
@@ -195,6 +199,55 @@ static void look_at_mappings(struct qemu_device *device)
 	device->seen = private && !shared;
 }
 
+/*
+ * A relative path would be that of a directory which QEMU has left since.  One of
+ * a network file system whose server is gone keeps us waiting, until Ctrl-C.
+ */
+int process_open(pid_t pid, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT,
+	};
+	char name[64];
+	int root, fd;
+
+	if (*path != '/') {
+		errno = EACCES;
+		return -1;
+	}
+	snprintf(name, sizeof(name), "/proc/%d/root", (int)pid);
+	root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0) {
+		errno = EACCES;
+		return -1;
+	}
+	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	close(root);
+	return fd;
+}
+
+int open_memory_file(const struct qemu_device *device)
+{
+	int fd = process_open(device->pid, device->path);
+
+	/* Machines of others do not show where they are, but most are here. */
+	if (fd < 0 && errno == EACCES && *device->path == '/')
+		fd = open(device->path, O_PATH | O_CLOEXEC);
+	return fd;
+}
+
+static void look_at_file(struct qemu_device *device)
+{
+	int fd = open_memory_file(device);
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &device->file))
+		memset(&device->file, 0, sizeof(device->file));
+	close(fd);
+}
+
 static enum sharing default_sharing(const char *backend)
 {
 	if (!strcmp(backend, "memory-backend-memfd") ||
@@ -229,16 +282,15 @@ static void find_backend(const struct cmdline *cmdline,
 			     sizeof(share)))
 			device->sharing = is_on(share) ? SHARING_ON :
 							 SHARING_OFF;
-		if (property(argument, "qom-type", "hugetlb", share,
-			     sizeof(share)))
-			device->huge = is_on(share);
 		if (property(argument, "qom-type", "size", share,
 			     sizeof(share)))
 			parse_size(share, &device->size);
 		break;
 	}
-	if (*device->path)
+	if (*device->path) {
 		look_at_mappings(device);
+		look_at_file(device);
+	}
 }
 
 static void find_chardev(const struct cmdline *cmdline, const char *chardev,

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 enum sharing {
@@ -26,10 +27,10 @@ enum sharing {
  * @backend:  its type, "memory-backend-ram"; "" if it is not on the command
  *            line
  * @path:     its mem-path, or ""
+ * @file:     what is there; of no mode if that cannot be told
  * @sharing:  whether what is written reaches anybody else
  * @seen:     /proc/PID/maps confirms that @path is mapped privately
  * @lost:     likewise, that the file is not @path any more: it was removed
- * @huge:     huge pages are asked for (hugetlb=on)
  * @size:     of the backend, in bytes, or 0
  * @socket:   path of the server of an ivshmem-doorbell, or ""
  * @repeats:  its chardev has reconnect, or reconnect-ms
@@ -41,10 +42,10 @@ struct qemu_device {
 	char memdev[64];
 	char backend[64];
 	char path[256];
+	struct stat file;
 	enum sharing sharing;
 	bool seen;
 	bool lost;
-	bool huge;
 	uint64_t size;
 	char socket[256];
 	bool repeats;
@@ -57,5 +58,18 @@ struct qemu_device {
  * Return: the number of devices, or -ENOMEM.
  */
 ssize_t qemu_find(struct qemu_device **list);
+
+/**
+ * process_open() - open what a path is to a process, in its mount namespace
+ *
+ * The text may be anybody's: only a place is opened (O_PATH), and no symbolic
+ * link leads out of what that process sees.
+ *
+ * Return: a file descriptor, or -1 with errno, EACCES if we may not look there.
+ */
+int process_open(pid_t pid, const char *path);
+
+/** open_memory_file() - likewise, what is at the path of its memory backend */
+int open_memory_file(const struct qemu_device *device);
 
 #endif /* QEMU_PROCESS_H */
