@@ -103,6 +103,35 @@ static void another_session_has_no_rate_yet(void **state)
 	top_release(&now);
 }
 
+static void rows_are_found_in_any_order(void **state)
+{
+	static const char *const names[] = { "b", "c", "a" };
+	struct top_sample before, now;
+	struct top_row *row;
+	size_t i;
+
+	(void)state;
+	sample_of(&before, 1, 0, 64);
+	sample_of(&now, 2, 0, 64);
+	for (i = 0; i < 3; i++) {
+		row = top_add_row(&before.devices[0], TOP_LINK, names[i]);
+		assert_non_null(row);
+		top_set(&row->counts[TOP_BYTES], 1000, 64);
+		row = top_add_row(&now.devices[0], TOP_LINK, names[2 - i]);
+		assert_non_null(row);
+		top_set(&row->counts[TOP_BYTES], 1000 + (uint64_t)*row->name,
+			64);
+	}
+	top_rate(&now, &before);
+	for (i = 1; i <= 3; i++) {
+		row = &now.devices[0].rows[i];
+		assert_float_equal(row->counts[TOP_BYTES].rate, *row->name,
+				   NEARLY);
+	}
+	top_release(&before);
+	top_release(&now);
+}
+
 static void a_device_that_was_not_there_has_no_rate_yet(void **state)
 {
 	struct top_sample before = { .seconds = 1 }, now;
@@ -198,6 +227,7 @@ int main(void)
 		cmocka_unit_test(wide_counters_begin_anew),
 		cmocka_unit_test(no_time_has_passed),
 		cmocka_unit_test(another_session_has_no_rate_yet),
+		cmocka_unit_test(rows_are_found_in_any_order),
 		cmocka_unit_test(a_device_that_was_not_there_has_no_rate_yet),
 		cmocka_unit_test(names_do_not_write_to_the_terminal),
 		cmocka_unit_test(there_is_an_end_to_rows),
