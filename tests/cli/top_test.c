@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Rates of `ivshmem top`: counters that wrap or begin anew, rows that come and go,
- * names that would write to the terminal.
+ * names that would write to the terminal; sections that do not fit the region.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "clean.h"
-#include "top_sample.h"
+#include "top_source.h"
 
 #define NEARLY	0.000001
 
@@ -219,6 +219,33 @@ static void what_is_lacking_adds_up(void **state)
 	top_release(&sample);
 }
 
+/* The region said another number of slots a moment before. */
+static void sections_do_not_fit_another_region(void **state)
+{
+	struct ivshmem_section section = {
+		.size = 65536,
+		.queues = 1,
+		.ring_size = 16384,
+	};
+
+	(void)state;
+	/* Two outboxes, each of a page of words and a ring: 40960 bytes. */
+	assert_true(top_section_fits(2, &section));
+	assert_false(top_section_fits(64, &section));
+	assert_false(top_section_fits(1, &section));
+	assert_false(top_section_fits(0, &section));
+	section.size = 40960;
+	assert_true(top_section_fits(2, &section));
+	section.size--;
+	assert_false(top_section_fits(2, &section));
+	section.size = UINT64_MAX;
+	assert_false(top_section_fits(UINT32_MAX, &section));
+	section.queues = UINT32_MAX;
+	assert_false(top_section_fits(2, &section));
+	section.queues = 0;
+	assert_false(top_section_fits(2, &section));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +260,7 @@ int main(void)
 		cmocka_unit_test(there_is_an_end_to_rows),
 		cmocka_unit_test(rows_are_sorted_within_their_kind),
 		cmocka_unit_test(what_is_lacking_adds_up),
+		cmocka_unit_test(sections_do_not_fit_another_region),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

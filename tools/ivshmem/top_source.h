@@ -56,6 +56,13 @@ void top_survive(void);
 /** top_at_end - what to do before memory that was lost ends the program, or NULL */
 extern void (*top_at_end)(void);
 
+/**
+ * top_section_fits() - whether the links of so many slots are within a section
+ *
+ * A peer can change the region between any two calls that ask for it.
+ */
+bool top_section_fits(uint32_t slots, const struct ivshmem_section *section);
+
 /** top_look_at_links() - those of all sections that can be mapped */
 void top_look_at_links(struct ivshmem *ivs, const struct ivshmem_region *region,
 		       struct top_device *device);
