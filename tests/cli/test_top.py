@@ -292,6 +292,17 @@ def test_resize(server: Any, terminal, memory: Memory):
     screen.expect('ended 0')
 
 
+def test_impatience_leaves_the_terminal_as_it_was(hostile, terminal):
+    """The second signal ends it while it waits for a server that does not answer."""
+    silent = hostile(stays=True)
+    screen = terminal('trap : INT QUIT; ulimit -c 0;', program(), 'top', silent.address)
+    wait_until(lambda: silent.clients, 'top to connect', BOUND)
+    screen.press('C-c', 'C-\\')
+    screen.expect('ended 13')
+    screen.press('e', 'c', 'h', 'o', 'e', 'd')
+    screen.expect('ended 13', 'echoed')
+
+
 def test_unknown_terminal(terminal):
     terminal('env', 'TERM=nonsense', program(), 'top', 'unix:/none').expect(
         '-b prints without one', 'ended 1')
