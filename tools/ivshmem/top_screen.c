@@ -96,6 +96,8 @@ static void put_head(const struct screen *screen)
 /* Below the list of devices, of which the chosen one is kept in sight. */
 static int put_devices(const struct screen *screen)
 {
+	const char *none = screen->sample.seconds > 0 ?
+			   "there is no device yet" : "opening all there are";
 	int room = LINES / 2 - HEAD, first = 0, y;
 	char *text = NULL;
 	size_t size;
@@ -123,7 +125,7 @@ static int put_devices(const struct screen *screen)
 		mvchgat(HEAD + 1 + (int)screen->device - first, 0, -1,
 			A_REVERSE, 0, NULL);
 	else
-		put_line(HEAD + 1, "there is no device yet", 22);
+		put_line(HEAD + 1, none, strlen(none));
 	free(text);
 	return HEAD + (screen->sample.count ? y : 2);
 }
@@ -352,6 +354,8 @@ enum exit_code top_screen(struct top_sources *sources, double seconds,
 	noecho();
 	curs_set(0);
 	keypad(stdscr, TRUE);
+	/* The first look takes seconds for each server that does not answer. */
+	draw(&screen);
 	while (!ret && !screen.ended && !interrupted)
 		ret = turn(&screen);
 	endwin();
