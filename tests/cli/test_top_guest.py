@@ -161,6 +161,15 @@ def test_blocks_and_doorbells(guest: Guest):
     assert now['rung'] >= was['rung'] + 25
 
 
+def test_a_section_by_another_name(guest: Guest):
+    """As udev makes them: it is known all the same of which device it is."""
+    guest.vm.run(f'ln -s {NODE}.lab /dev/camera')
+    seen, = json.loads(guest.vm.run(f'{TOOL} top --json -n 1 -d 0.1 /dev/camera').stdout)['devices']
+    assert seen['device'] == '/dev/camera' and seen['rung'] is not None
+    assert [card['name'] for card in seen['cards']] == [guest.card.name]
+    assert len(seen['disks']) == 1
+
+
 def test_who_may_see_what(guest: Guest):
     vm = guest.vm
     vm.run(f'chgrp 65534 {NODE} && chmod 660 {NODE}')
