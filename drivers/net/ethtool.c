@@ -166,7 +166,7 @@ static void ivnet_add_pending(struct ivnet *net, struct ivnet_link *link,
 	*rx = 0;
 	if (link->link.state != IVLINK_UP)
 		return;
-	/* One word of each pair is the peer's, who may write anything there */
+	/* All peers can write to all of these words: hence the bounds */
 	for (i = 0; i < net->nr_queues; i++) {
 		queue = &link->queues[i];
 		cons = ivshmem_load32(&queue->tx.peer->cons);

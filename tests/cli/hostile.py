@@ -32,7 +32,7 @@ class HostileServer:
         self.address = f'unix:{path}'
         self._steps = list(steps)
         self._stays = stays
-        self._clients: list[socket.socket] = []
+        self.clients: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -45,7 +45,7 @@ class HostileServer:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            self._clients.append(client)
+            self.clients.append(client)
             try:
                 for step in self._steps:
                     self._perform(client, step)
@@ -69,7 +69,7 @@ class HostileServer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
-        for client in self._clients:
+        for client in self.clients:
             client.close()
         for step in self._steps:
             if isinstance(step, tuple):

@@ -149,6 +149,30 @@ def test_links_come_and_go(directory: Path, serve, looks):
     assert top.until(lambda device: device['region'] == 'formatted')['slots'] == 2
 
 
+def test_a_server_goes_and_another_one_comes(serve, looks):
+    """What the old one's peers still have mapped is not shown as if it were there."""
+    old = serve(peers=2, vectors=1, layout='raw')
+    top = looks(old.address)
+    assert top.next()[0]['slots'] == 2
+    old.stop()
+    assert 'no such socket' in top.until(lambda device: device['lacks'])['lacks']
+    new = serve(peers=4, vectors=1, layout='raw')
+    new.socket.rename(old.socket)
+    top.until(lambda device: device['slots'] == 4)
+    # Killed, so that its socket remains until the next one replaces it.
+    new.kill()
+    other = serve(peers=3, vectors=1, layout='raw')
+    other.socket.rename(old.socket)
+    top.until(lambda device: device['slots'] == 3)
+
+
+def test_what_cannot_be_opened_is_left_alone_for_longer(hostile):
+    """After 5 seconds, 10, 20 and so on: the test has not the time for a fifth."""
+    useless = hostile()
+    run('top', '-b', '-n', '30', '-d', '0.1', useless.address)
+    assert 1 <= len(useless.clients) <= 4
+
+
 @pytest.mark.attack('A44', 'A46')
 def test_memory_that_is_made_smaller(directory: Path, serve, looks):
     """The directory is there still, and the sections are not."""
@@ -266,6 +290,20 @@ def test_resize(server: Any, terminal, memory: Memory):
     screen.expect('somebody', 'RUNG/s', 'h help, q quit')
     screen.press('q')
     screen.expect('ended 0')
+
+
+def test_impatience_leaves_the_terminal_as_it_was(hostile, terminal):
+    """The second signal ends it while it waits for a server that does not answer."""
+    silent = hostile(stays=True)
+    # By many names, as each is given up after seconds.
+    names = [silent.address.replace('/hostile', '/.' * n + '/hostile') for n in range(8)]
+    screen = terminal('trap : INT QUIT; ulimit -c 0;', program(), 'top', *names)
+    wait_until(lambda: silent.clients, 'top to connect', BOUND)
+    screen.expect('ivshmem top - ', 'opening all there are')
+    screen.press('C-c', 'C-\\')
+    screen.expect('ended 13')
+    screen.press('e', 'c', 'h', 'o', 'e', 'd')
+    screen.expect('ended 13', 'echoed')
 
 
 def test_unknown_terminal(terminal):

@@ -80,6 +80,9 @@ def test_completion_of_devices(directory: Path):
     assert complete(f'ivshmem info unix:{directory}/a') == \
         [f'{directory}/a.sock']
     assert len(complete(f'ivshmem ping --poll unix:{directory}/')) == 2
+    # What these want is a number.
+    for option in ('-d', '--delay', '-n'):
+        assert complete(f'ivshmem top {option} unix:{directory}/') == []
 
 
 def test_the_manual_is_well_formed():

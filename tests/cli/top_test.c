@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Rates of `ivshmem top`: counters that wrap or begin anew, rows that come and go,
- * names that would write to the terminal.
+ * names that would write to the terminal; sections that do not fit the region.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "clean.h"
-#include "top_sample.h"
+#include "top_source.h"
 
 #define NEARLY	0.000001
 
@@ -99,6 +99,35 @@ static void another_session_has_no_rate_yet(void **state)
 	top_rate(&now, &before);
 	assert_false(row->counts[TOP_BYTES].rated);
 	assert_true(row->counts[TOP_BYTES].known);
+	top_release(&before);
+	top_release(&now);
+}
+
+static void rows_are_found_in_any_order(void **state)
+{
+	static const char *const names[] = { "b", "c", "a" };
+	struct top_sample before, now;
+	struct top_row *row;
+	size_t i;
+
+	(void)state;
+	sample_of(&before, 1, 0, 64);
+	sample_of(&now, 2, 0, 64);
+	for (i = 0; i < 3; i++) {
+		row = top_add_row(&before.devices[0], TOP_LINK, names[i]);
+		assert_non_null(row);
+		top_set(&row->counts[TOP_BYTES], 1000, 64);
+		row = top_add_row(&now.devices[0], TOP_LINK, names[2 - i]);
+		assert_non_null(row);
+		top_set(&row->counts[TOP_BYTES], 1000 + (uint64_t)*row->name,
+			64);
+	}
+	top_rate(&now, &before);
+	for (i = 1; i <= 3; i++) {
+		row = &now.devices[0].rows[i];
+		assert_float_equal(row->counts[TOP_BYTES].rate, *row->name,
+				   NEARLY);
+	}
 	top_release(&before);
 	top_release(&now);
 }
@@ -190,6 +219,33 @@ static void what_is_lacking_adds_up(void **state)
 	top_release(&sample);
 }
 
+/* The region said another number of slots a moment before. */
+static void sections_do_not_fit_another_region(void **state)
+{
+	struct ivshmem_section section = {
+		.size = 65536,
+		.queues = 1,
+		.ring_size = 16384,
+	};
+
+	(void)state;
+	/* Two outboxes, each of a page of words and a ring: 40960 bytes. */
+	assert_true(top_section_fits(2, &section));
+	assert_false(top_section_fits(64, &section));
+	assert_false(top_section_fits(1, &section));
+	assert_false(top_section_fits(0, &section));
+	section.size = 40960;
+	assert_true(top_section_fits(2, &section));
+	section.size--;
+	assert_false(top_section_fits(2, &section));
+	section.size = UINT64_MAX;
+	assert_false(top_section_fits(UINT32_MAX, &section));
+	section.queues = UINT32_MAX;
+	assert_false(top_section_fits(2, &section));
+	section.queues = 0;
+	assert_false(top_section_fits(2, &section));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,11 +254,13 @@ int main(void)
 		cmocka_unit_test(wide_counters_begin_anew),
 		cmocka_unit_test(no_time_has_passed),
 		cmocka_unit_test(another_session_has_no_rate_yet),
+		cmocka_unit_test(rows_are_found_in_any_order),
 		cmocka_unit_test(a_device_that_was_not_there_has_no_rate_yet),
 		cmocka_unit_test(names_do_not_write_to_the_terminal),
 		cmocka_unit_test(there_is_an_end_to_rows),
 		cmocka_unit_test(rows_are_sorted_within_their_kind),
 		cmocka_unit_test(what_is_lacking_adds_up),
+		cmocka_unit_test(sections_do_not_fit_another_region),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

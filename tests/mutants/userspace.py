@@ -181,6 +181,9 @@ TOOLS = [
           "if (device->count > TOP_ROWS_MAX) {", "bound", "A46", "unit cli-top"),
     _tool("fill-beyond-the-ring", "top_links.c", "\t\t\tfill = size;\n", "", "bound", "A11",
           "pytest tests/cli/test_top.py -k impossible"),
+    _tool("section-of-another-region", "top_links.c",
+          "section->ring_size) <= section->size;", "section->ring_size) > 0;", "bound", "A46",
+          "unit cli-top"),
 ]
 
 DEFECTS = [*LIB, *SERVER, *BLKSERVER, *TOOLS]

@@ -20,6 +20,7 @@
 /* More than a card with 64 links of 16 queues has */
 #define STATISTICS_MAX	4096U
 #define STATE_UP	3
+#define CARD_DRIVER	"ivshmem_net"
 
 struct card {
 	int fd;
@@ -41,22 +42,23 @@ struct peer_statistics {
 static int ask(struct card *card, void *command)
 {
 	card->request.ifr_data = command;
-	return ioctl(card->fd, SIOCETHTOOL, &card->request);
+	return ioctl(card->fd, SIOCETHTOOL, &card->request) ? -errno : 0;
 }
 
-static uint32_t count_statistics(struct card *card)
+/* Not of another card, which may have got this name, and far more of them. */
+static int count_statistics(struct card *card, uint32_t *count)
 {
-	struct {
-		struct ethtool_sset_info head;
-		uint32_t count;
-	} info = {
-		.head.cmd = ETHTOOL_GSSET_INFO,
-		.head.sset_mask = 1ULL << ETH_SS_STATS,
-	};
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	int ret = ask(card, &info);
 
-	if (ask(card, &info) || !info.head.sset_mask)
-		return 0;
-	return info.count <= STATISTICS_MAX ? info.count : 0;
+	if (ret)
+		return ret;
+	if (strncmp(info.driver, CARD_DRIVER, sizeof(info.driver)))
+		return -ENODEV;
+	if (!info.n_stats || info.n_stats > STATISTICS_MAX)
+		return -EOPNOTSUPP;
+	*count = info.n_stats;
+	return 0;
 }
 
 static void take(struct peer_statistics *peer, const char *name, uint64_t value)
@@ -104,28 +106,46 @@ static void sort_out(const struct ethtool_gstrings *names,
 	}
 }
 
-static bool read_peers_of(struct card *card,
-			  struct peer_statistics peers[SLOTS_MAX])
+/*
+ * The kernel writes as many as the card has, whatever it is told: hence room for all
+ * that one of ours can have, and the last look at whose it is right before.
+ */
+static int ask_statistics(struct card *card, struct ethtool_gstrings *names,
+			  struct ethtool_stats *values)
 {
-	uint32_t count = count_statistics(card);
+	uint32_t count;
+	int ret;
+
+	ret = count_statistics(card, &count);
+	if (ret)
+		return ret;
+	names->cmd = ETHTOOL_GSTRINGS;
+	names->string_set = ETH_SS_STATS;
+	names->len = count;
+	ret = ask(card, names);
+	if (!ret)
+		ret = count_statistics(card, &count);
+	if (ret)
+		return ret;
+	values->cmd = ETHTOOL_GSTATS;
+	values->n_stats = count;
+	return ask(card, values);
+}
+
+static int read_peers_of(struct card *card,
+			 struct peer_statistics peers[SLOTS_MAX])
+{
 	struct ethtool_gstrings *names;
 	struct ethtool_stats *values;
-	bool ret = false;
+	int ret = -ENOMEM;
 
-	/* Room for as many as there can be: between two calls there may be more. */
 	names = calloc(1, sizeof(*names) + STATISTICS_MAX * ETH_GSTRING_LEN);
 	values = calloc(1, sizeof(*values) +
 			STATISTICS_MAX * sizeof(values->data[0]));
-	if (count && names && values) {
-		names->cmd = ETHTOOL_GSTRINGS;
-		names->string_set = ETH_SS_STATS;
-		names->len = count;
-		values->cmd = ETHTOOL_GSTATS;
-		values->n_stats = count;
-		ret = !ask(card, names) && !ask(card, values);
-		if (ret)
-			sort_out(names, values, peers);
-	}
+	if (names && values)
+		ret = ask_statistics(card, names, values);
+	if (!ret)
+		sort_out(names, values, peers);
 	free(names);
 	free(values);
 	return ret;
@@ -182,24 +202,35 @@ static void add_links(struct top_device *device, const char *name,
 	add_direction(device, name, &row, peer->rx);
 }
 
+static void add_all(struct card *card, const struct peer_statistics *peers,
+		    struct top_device *device)
+{
+	uint64_t size = ring_bytes(card);
+	uint32_t slot;
+
+	for (slot = 0; slot < SLOTS_MAX; slot++)
+		if (peers[slot].there && peers[slot].state == STATE_UP)
+			add_links(device, card->request.ifr_name, &peers[slot],
+				  slot, size);
+}
+
 void top_look_at_card(const char *name, struct top_device *device)
 {
-	struct card card = { .fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) };
 	struct peer_statistics *peers = calloc(SLOTS_MAX, sizeof(*peers));
-	uint64_t size;
-	uint32_t slot;
+	struct card card;
+	int ret = -ENOMEM;
 
 	snprintf(card.request.ifr_name, sizeof(card.request.ifr_name), "%s",
 		 name);
-	if (card.fd < 0 || !peers || !read_peers_of(&card, peers)) {
-		top_lack(device, "%s: links: %s", name, strerror(errno));
-	} else if (device->slot >= 0) {
-		size = ring_bytes(&card);
-		for (slot = 0; slot < SLOTS_MAX; slot++)
-			if (peers[slot].there && peers[slot].state == STATE_UP)
-				add_links(device, name, &peers[slot], slot,
-					  size);
-	}
+	card.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (card.fd < 0)
+		ret = -errno;
+	else if (peers)
+		ret = read_peers_of(&card, peers);
+	if (ret)
+		top_lack(device, "%s: links: %s", name, strerror(-ret));
+	else if (device->slot >= 0)
+		add_all(&card, peers, device);
 	free(peers);
 	if (card.fd >= 0)
 		close(card.fd);

@@ -7,14 +7,16 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "clean.h"
 #include "parse.h"
 #include "top_source.h"
 
-#define CLASS		"/sys/class/ivshmem"
 #define DEBUGFS		"/sys/kernel/debug/ivshmem"
 #define BLOCK_SECTOR	512
 
@@ -148,6 +150,18 @@ static void for_each(const char *directory, const char *pattern,
 	globfree(&found);
 }
 
+static void lack_debugfs(const char *path, int error, struct top_device *device)
+{
+	if (error == EACCES || error == EPERM)
+		top_lack(device, "doorbells rung: for root only");
+	else if (access(DEBUGFS, F_OK))
+		top_lack(device, "doorbells rung: no " DEBUGFS
+			 " (mount -t debugfs none /sys/kernel/debug)");
+	else
+		top_lack(device, "doorbells rung: %s: %s", path,
+			 strerror(error));
+}
+
 static void look_at_debugfs(const char *name, struct top_device *device)
 {
 	char path[PATH_MAX], line[256];
@@ -157,11 +171,7 @@ static void look_at_debugfs(const char *name, struct top_device *device)
 	snprintf(path, sizeof(path), DEBUGFS "/%s/state", name);
 	file = fopen(path, "re");
 	if (!file) {
-		if (errno == EACCES || errno == EPERM)
-			top_lack(device, "doorbells rung: for root only");
-		else
-			top_lack(device, "doorbells rung: no " DEBUGFS
-				 " (mount -t debugfs none /sys/kernel/debug)");
+		lack_debugfs(path, errno, device);
 		return;
 	}
 	while (fgets(line, sizeof(line), file))
@@ -189,13 +199,35 @@ static void look_at_region(const char *directory, struct top_device *device)
 	}
 }
 
+/*
+ * Where sysfs has the device that a node is of, or one of its sections, whatever the
+ * node is called: "/sys/devices/.../ivshmem/ivshmem0", besides "ivshmem0.NAME".
+ */
+static bool find_directory(const char *node, char directory[PATH_MAX])
+{
+	char path[64], *name;
+	struct stat st;
+
+	if (stat(node, &st) || !S_ISCHR(st.st_mode))
+		return false;
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", major(st.st_rdev),
+		 minor(st.st_rdev));
+	if (!realpath(path, directory))
+		return false;
+	name = strrchr(directory, '/');
+	if (strncmp(name, "/ivshmem", 8))
+		return false;
+	name[strcspn(name, ".")] = '\0';
+	return true;
+}
+
 void top_look_at_kernel(const char *node, struct top_device *device)
 {
-	const char *name = base_name(node);
 	char directory[PATH_MAX];
 	uint64_t value;
 
-	snprintf(directory, sizeof(directory), CLASS "/%s", name);
+	if (!find_directory(node, directory))
+		return;
 	/* Who may not open the device is shown at least this. */
 	if (!device->memory && read_value(directory, "memory_size", &value))
 		device->memory = value;
@@ -203,7 +235,7 @@ void top_look_at_kernel(const char *node, struct top_device *device)
 		device->vectors = (uint32_t)value;
 	if (!*device->region)
 		look_at_region(directory, device);
-	look_at_debugfs(name, device);
+	look_at_debugfs(base_name(directory), device);
 	for_each(directory, "device/ivshmem.net.*/net/*", add_card, device);
 	for_each(directory, "device/ivshmem.blk.*/block/*", add_disk, device);
 }

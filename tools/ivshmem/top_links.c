@@ -158,6 +158,23 @@ static void map_and_look(struct ivshmem *ivs, struct view *view,
 	ivshmem_unmap(memory, section->size);
 }
 
+bool top_section_fits(uint32_t slots, const struct ivshmem_section *section)
+{
+	return slots >= IVREGION_SLOTS_MIN && slots <= IVREGION_SLOTS_MAX &&
+	       section->queues && section->queues <= IVREGION_QUEUES_MAX &&
+	       slots * ivregion_outbox_size(slots, section->queues,
+					    section->ring_size) <= section->size;
+}
+
+/* The section was asked for after the region, which may be another by now. */
+static bool is_same(struct ivshmem *ivs, const struct ivshmem_region *region)
+{
+	struct ivshmem_region now;
+
+	return !ivshmem_get_region(ivs, &now) && now.state == region->state &&
+	       now.instance == region->instance && now.slots == region->slots;
+}
+
 void top_look_at_links(struct ivshmem *ivs, const struct ivshmem_region *region,
 		       struct top_device *device)
 {
@@ -167,9 +184,11 @@ void top_look_at_links(struct ivshmem *ivs, const struct ivshmem_region *region,
 	for (i = 0; i < region->sections && i < SECTIONS_MAX; i++) {
 		struct view view = { .name = section.name };
 
-		if (ivshmem_get_section(ivs, i, &section))
+		if (ivshmem_get_section(ivs, i, &section) ||
+		    !is_same(ivs, region))
 			return;
-		if (!section.usable || !section.ring_size)
+		if (!section.usable || !section.ring_size ||
+		    !top_section_fits(device->slots, &section))
 			continue;
 		view.region.slots = device->slots;
 		view.section.type = section.type;

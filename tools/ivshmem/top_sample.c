@@ -98,26 +98,21 @@ static void rate_counts(struct top_count *now, const struct top_count *before,
 	}
 }
 
-static bool same_row(const struct top_row *a, const struct top_row *b)
+static int by_name(const void *first, const void *second)
 {
-	return a->kind == b->kind && a->from == b->from && a->to == b->to &&
-	       a->session == b->session && !strcmp(a->name, b->name);
-}
+	const struct top_row *a = first, *b = second;
+	int names = strcmp(a->name, b->name);
 
-/* Both lists are mostly in the same order: begin where the last one was. */
-static const struct top_row *find_row(const struct top_device *device,
-				      const struct top_row *row, size_t *hint)
-{
-	size_t n, i;
-
-	for (n = 0; n < device->count; n++) {
-		i = (*hint + n) % device->count;
-		if (same_row(&device->rows[i], row)) {
-			*hint = i + 1;
-			return &device->rows[i];
-		}
-	}
-	return NULL;
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	/* Peers are known by their slots. */
+	if (names && a->kind != TOP_PEER)
+		return names;
+	if (a->from != b->from)
+		return a->from < b->from ? -1 : 1;
+	if (a->to != b->to)
+		return a->to < b->to ? -1 : 1;
+	return (a->session > b->session) - (a->session < b->session);
 }
 
 static const struct top_device *find_device(const struct top_sample *sample,
@@ -131,26 +126,35 @@ static const struct top_device *find_device(const struct top_sample *sample,
 	return NULL;
 }
 
-void top_rate(struct top_sample *now, const struct top_sample *before)
+/* What was @before is sorted by name. */
+static void rate_rows(struct top_device *device, const struct top_device *before,
+		      double seconds)
+{
+	const struct top_row *row;
+	size_t i;
+
+	for (i = 0; before->count && i < device->count; i++) {
+		row = bsearch(&device->rows[i], before->rows, before->count,
+			      sizeof(*row), by_name);
+		if (row)
+			rate_counts(device->rows[i].counts, row->counts,
+				    seconds);
+	}
+}
+
+void top_rate(struct top_sample *now, struct top_sample *before)
 {
 	double seconds = now->seconds - before->seconds;
 	const struct top_device *was;
-	const struct top_row *row;
-	struct top_device *device;
-	size_t i, j, hint;
+	size_t i;
 
+	top_sort(before, TOP_BY_NAME);
 	for (i = 0; i < now->count; i++) {
-		device = &now->devices[i];
-		was = find_device(before, device->address);
+		was = find_device(before, now->devices[i].address);
 		if (!was)
 			continue;
-		rate_counts(device->counts, was->counts, seconds);
-		for (hint = 0, j = 0; j < device->count; j++) {
-			row = find_row(was, &device->rows[j], &hint);
-			if (row)
-				rate_counts(device->rows[j].counts, row->counts,
-					    seconds);
-		}
+		rate_counts(now->devices[i].counts, was->counts, seconds);
+		rate_rows(&now->devices[i], was, seconds);
 	}
 }
 
@@ -166,21 +170,6 @@ static double share(const struct top_row *row)
 {
 	return row->filled && row->size ?
 	       (double)row->fill / (double)row->size : 0;
-}
-
-static int by_name(const void *first, const void *second)
-{
-	const struct top_row *a = first, *b = second;
-	int names = strcmp(a->name, b->name);
-
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	/* Peers are known by their slots. */
-	if (names && a->kind != TOP_PEER)
-		return names;
-	if (a->from != b->from)
-		return a->from < b->from ? -1 : 1;
-	return (a->to > b->to) - (a->to < b->to);
 }
 
 static int by_rate(const void *first, const void *second)

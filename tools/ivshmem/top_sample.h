@@ -127,8 +127,8 @@ struct top_device *top_add_device(struct top_sample *sample,
 struct top_row *top_add_row(struct top_device *device, enum top_kind kind,
 			    const char *name);
 
-/** top_rate() - compute all rates, from what was @before */
-void top_rate(struct top_sample *now, const struct top_sample *before);
+/** top_rate() - compute all rates, from what was @before; sorts that by name */
+void top_rate(struct top_sample *now, struct top_sample *before);
 
 /** top_speed() - bytes a second of a row, both directions; 0 if not known */
 double top_speed(const struct top_row *row);

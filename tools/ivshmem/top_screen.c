@@ -5,6 +5,7 @@
 #include <curses.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,9 @@
 /* A signal that comes just before a wait is noticed after this, at the latest */
 #define SLICE_MS	200
 
+/* Curses is not at work. */
+static volatile sig_atomic_t looking;
+
 struct screen {
 	struct top_sources *sources;
 	struct top_sample sample;
@@ -28,6 +32,7 @@ struct screen {
 	double seconds;
 	enum top_order order;
 	size_t device;
+	char chosen[128];
 	int scroll;
 	bool paused;
 	bool help;
@@ -91,6 +96,8 @@ static void put_head(const struct screen *screen)
 /* Below the list of devices, of which the chosen one is kept in sight. */
 static int put_devices(const struct screen *screen)
 {
+	const char *none = screen->sample.seconds > 0 ?
+			   "there is no device yet" : "opening all there are";
 	int room = LINES / 2 - HEAD, first = 0, y;
 	char *text = NULL;
 	size_t size;
@@ -100,7 +107,10 @@ static int put_devices(const struct screen *screen)
 	if (!out)
 		return HEAD;
 	top_print_devices(out, &screen->sample);
-	fclose(out);
+	if (fclose(out)) {
+		free(text);
+		return HEAD;
+	}
 	if (room < 2)
 		room = 2;
 	if ((int)screen->device + 1 >= room)
@@ -115,7 +125,7 @@ static int put_devices(const struct screen *screen)
 		mvchgat(HEAD + 1 + (int)screen->device - first, 0, -1,
 			A_REVERSE, 0, NULL);
 	else
-		put_line(HEAD + 1, "there is no device yet", 22);
+		put_line(HEAD + 1, none, strlen(none));
 	free(text);
 	return HEAD + (screen->sample.count ? y : 2);
 }
@@ -131,7 +141,10 @@ static void put_details(struct screen *screen, int y)
 	if (!out)
 		return;
 	top_print_device(out, &screen->sample.devices[screen->device]);
-	fclose(out);
+	if (fclose(out)) {
+		free(text);
+		return;
+	}
 	for (size = 0; text[size]; size++)
 		lines += text[size] == '\n';
 	if (screen->scroll > lines - (LINES - y))
@@ -147,8 +160,6 @@ static void draw(struct screen *screen)
 	int y;
 
 	erase();
-	if (screen->sample.count && screen->device >= screen->sample.count)
-		screen->device = screen->sample.count - 1;
 	put_head(screen);
 	if (screen->help) {
 		put_text(HEAD, help_text, 0);
@@ -160,12 +171,49 @@ static void draw(struct screen *screen)
 	refresh();
 }
 
+static void choose(struct screen *screen, size_t device)
+{
+	screen->device = device;
+	snprintf(screen->chosen, sizeof(screen->chosen), "%s",
+		 screen->sample.devices[device].address);
+}
+
+/* The mark stays on its device, and returns with it, while others come and go. */
+static void find_chosen(struct screen *screen)
+{
+	const struct top_sample *sample = &screen->sample;
+	size_t i;
+
+	if (!sample->count)
+		return;
+	for (i = 0; i < sample->count; i++)
+		if (!strcmp(sample->devices[i].address, screen->chosen)) {
+			screen->device = i;
+			return;
+		}
+	if (screen->device >= sample->count)
+		screen->device = sample->count - 1;
+	if (!*screen->chosen)
+		choose(screen, screen->device);
+}
+
+static void move_mark(struct screen *screen, bool down)
+{
+	screen->scroll = 0;
+	if (down && screen->device + 1 < screen->sample.count)
+		choose(screen, screen->device + 1);
+	else if (!down && screen->device)
+		choose(screen, screen->device - 1);
+}
+
 static int look(struct screen *screen)
 {
 	struct top_sample sample;
 	int ret;
 
+	looking = 1;
 	ret = top_look(screen->sources, &sample);
+	looking = 0;
 	if (ret) {
 		top_release(&sample);
 		return ret;
@@ -173,6 +221,7 @@ static int look(struct screen *screen)
 	top_rate(&sample, &screen->sample);
 	top_release(&screen->sample);
 	screen->sample = sample;
+	find_chosen(screen);
 	top_sort(&screen->sample, screen->order);
 	return 0;
 }
@@ -196,12 +245,10 @@ static void press(struct screen *screen, int key)
 		screen->paused = !screen->paused;
 		break;
 	case KEY_UP:
-		screen->device -= screen->device > 0;
-		screen->scroll = 0;
+		move_mark(screen, false);
 		break;
 	case KEY_DOWN:
-		screen->device += screen->device + 1 < screen->sample.count;
-		screen->scroll = 0;
+		move_mark(screen, true);
 		break;
 	case KEY_PPAGE:
 		screen->scroll -= LINES / 2;
@@ -215,12 +262,13 @@ static void press(struct screen *screen, int key)
 	}
 }
 
-/* Then there is no wait for a key any more. */
+/* Then there is no wait for a key any more; one that was pressed does not matter. */
 static bool is_hung_up(void)
 {
 	struct pollfd terminal = { .fd = STDIN_FILENO };
 
-	return poll(&terminal, 1, 0) > 0;
+	return poll(&terminal, 1, 0) > 0 &&
+	       terminal.revents & (POLLHUP | POLLERR | POLLNVAL);
 }
 
 /* Looks if it is time, and waits for a key. */
@@ -234,7 +282,8 @@ static int turn(struct screen *screen)
 		ret = screen->paused ? 0 : look(screen);
 		if (ret)
 			return ret;
-		screen->ended = screen->left && !--screen->left;
+		if (!screen->paused)
+			screen->ended = screen->left && !--screen->left;
 	}
 	draw(screen);
 	now = now_ns();
@@ -251,6 +300,34 @@ static int turn(struct screen *screen)
 static void leave_screen(void)
 {
 	endwin();
+}
+
+/*
+ * The first one ends us after the look that is under way, which may take seconds if a
+ * server does not answer.  The second one need not wait: curses is idle meanwhile.
+ */
+static void note_end(int number)
+{
+	if (interrupted && looking) {
+		endwin();
+		signal(number, SIG_DFL);
+		raise(number);
+	}
+	interrupted = 1;
+}
+
+/* Also Ctrl-\, which would leave the terminal as it is for curses. */
+static void catch_ends(void)
+{
+	static const int numbers[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
+	const struct sigaction action = { .sa_handler = note_end };
+	struct sigaction before;
+	size_t i;
+
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (!sigaction(numbers[i], NULL, &before) &&
+		    before.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
 }
 
 enum exit_code top_screen(struct top_sources *sources, double seconds,
@@ -272,10 +349,13 @@ enum exit_code top_screen(struct top_sources *sources, double seconds,
 		return EXIT_FAILED;
 	}
 	top_at_end = leave_screen;
+	catch_ends();
 	cbreak();
 	noecho();
 	curs_set(0);
 	keypad(stdscr, TRUE);
+	/* The first look takes seconds for each server that does not answer. */
+	draw(&screen);
 	while (!ret && !screen.ended && !interrupted)
 		ret = turn(&screen);
 	endwin();
