@@ -7,6 +7,7 @@ documents are paths of files, as those who read them elsewhere need them.
 import posixpath
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from docutils import nodes
@@ -17,8 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RENDERED = {"Documentation", "README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"}
 
 project = "ivshmem"
-version = release = re.search(r"version: '([^']+)'",
-                              (ROOT / "meson.build").read_text()).group(1)
+version = release = subprocess.check_output([ROOT / "scripts/version"], text=True).strip()
 root_doc = "Documentation/index"
 extensions = ["myst_parser", "sphinx.ext.graphviz"]
 exclude_patterns = sorted({path.name for path in ROOT.iterdir()} - RENDERED)

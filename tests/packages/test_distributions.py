@@ -58,7 +58,7 @@ def essence(paths):
 @pytest.fixture(scope="module", name="tarball")
 def _tarball(tmp_path_factory):
     """What `make dist` would make of the tree as it is."""
-    version = re.search(r"^  version: '(.*)'", (ROOT / "meson.build").read_text(), re.M)[1]
+    version = run([ROOT / "scripts/version"]).strip()
     path = tmp_path_factory.mktemp("dist") / f"ivshmem-{version}.tar.xz"
     names = run(["git", "ls-files", "--cached", "--others", "--exclude-standard"]
                 if (ROOT / ".git").exists() else
