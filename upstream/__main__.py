@@ -7,7 +7,7 @@ Usage: python3 -m upstream place TREE
 
 place   writes drivers, headers, documents and configuration into the kernel's sources in
         TREE; once more brings them up to date.
-series  makes patches for the newest kernel that Debian has the sources of (160 MB, fetched
+series  makes patches for the newest kernel that Debian has the sources of (167 MB, fetched
         once), with a cover letter: build/upstream/series. With --signoff each is signed with
         the name and address that git has: that certifies its origin, see
         Documentation/process/submitting-patches.rst in the kernel.

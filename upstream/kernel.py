@@ -92,7 +92,7 @@ def _unpack() -> None:
                   key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
     HERE.mkdir(parents=True, exist_ok=True)
     fetched, partial = HERE / "package", HERE / "linux.partial"
-    say(f"fetching {package} of Debian {suite} once (160 MB; 1.2 GB unpacked)")
+    say(f"fetching {package} of Debian {suite} once (167 MB; over 1 GB unpacked)")
     apt.unpack([package], fetched)
     archive = next(fetched.glob("usr/src/linux-source-*.tar.xz"))
     say(f"unpacking {archive.name}")

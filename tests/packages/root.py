@@ -55,7 +55,7 @@ def base() -> Path:
 
 
 def _fetch(wanted: str) -> None:
-    say(f"fetching a Debian {debian.codename()} to install packages in once (250 MB)")
+    say(f"fetching a Debian {debian.codename()} to install packages in once (130 MB)")
     BASE.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["rm", "-rf", "--one-file-system", BASE], check=True)
     sources = BASE.with_suffix(".list")
