@@ -162,6 +162,7 @@ class Answerer(threading.Thread):
         self.peer = peer
         self.rings = rings
         self.answers = answers
+        self.answered_unrung = threading.Event()
         self.done = False
 
     def run(self) -> None:
@@ -180,6 +181,8 @@ class Answerer(threading.Thread):
                         memory[client * words + 5]
                 if self.rings:
                     self.peer.ring(client, memory[client * words + 3])
+                elif self.answers:
+                    self.answered_unrung.set()
         memory.release()
 
     def end(self) -> None:
@@ -193,9 +196,10 @@ def answerer(link: str, join):
     """Peer 0, answering in its own way."""
     threads = []
 
-    def begin(**how: bool) -> None:
+    def begin(**how: bool) -> Answerer:
         threads.append(Answerer(join(link), **how))
         threads[-1].start()
+        return threads[-1]
 
     yield begin
     for thread in threads:
@@ -214,6 +218,17 @@ def test_an_answer_without_a_doorbell_is_late(link: str, answerer):
     assert (result['count'], result['lost'], result['late']) == (3, 0, 3)
     # They were found when the time was over.
     assert result['rtt_us']['min'] >= 300000
+
+
+def test_an_answer_is_not_late_when_ctrl_c_came_first(link: str, start,
+                                                      answerer):
+    peer = answerer(rings=True, answers=True)
+    ping = start('ping', link, '0', '--count', '10000000', *PATIENT)
+    ping.wait_said(' of 10000000')
+    peer.rings = False
+    assert peer.answered_unrung.wait(BOUND)
+    ping.interrupt()
+    assert ' answered, 0 lost, 0 late\n' in ping.end()
 
 
 def test_a_doorbell_without_an_answer_is_lost(link: str, answerer):
