@@ -30,6 +30,32 @@ pytestmark = [pytest.mark.timeout(3600), pytest.mark.skipif(
 MODULES = ["9p", "9pnet_virtio", "autofs4", "overlay", "tun", "virtio_console", "virtio_pci"]
 BOUND = 1800
 
+# An instance of each unit that is a template, as an administrator makes them
+INSTANCES = """
+mkdir -p /etc/ivshmem/ivshmemd.conf.d
+cat >/etc/ivshmem/ivshmemd.conf.d/own.conf <<END
+[link segment]
+size = 16M
+layout = net=lan:8M,blk=disk0:4M
+[link called]
+END
+cat >/etc/ivshmem/blk-own.conf <<END
+[export own]
+file = /var/lib/ivshmem-blk/own.img
+link = unix:/run/ivshmem/segment.sock
+END
+install -d -o ivshmem -g ivshmem -m 700 /var/lib/ivshmem-blk
+install -o ivshmem -g ivshmem -m 600 /dev/null /var/lib/ivshmem-blk/own.img
+truncate -s 1M /var/lib/ivshmem-blk/own.img
+systemctl stop ivshmemd
+systemctl enable --now ivshmemd@called.socket
+systemctl start ivshmemd
+systemctl enable --now ivshmem-tap@segment ivshmem-blk-server@own
+"""
+SERVICES = ("ivshmemd", "ivshmem-tap@segment", "ivshmem-blk-server@own")
+# What is left of them is the administrator's
+OWN = ["/etc/ivshmem", "/etc/ivshmem/ivshmemd.conf.d", "/var/lib/ivshmem-blk"]
+
 
 def layer(guest: Kernel, root: Path) -> Path:
     """A folder with a few of the kernel's modules, and with those that dkms has built in @root:
@@ -54,7 +80,7 @@ def layer(guest: Kernel, root: Path) -> Path:
 def installed(packages: Packages, target: Path) -> None:
     """A root file system with the older packages, installed natively."""
     subprocess.run(["rm", "-rf", "--one-file-system", target], check=True)
-    target.mkdir()
+    target.mkdir(parents=True)
     with Root(packages.older, target) as root:
         wanted = " ".join(f"/packages/{packages.older.name}/{name}_{VERSION}_*.deb"
                           for name in names(packages.older))
@@ -113,15 +139,29 @@ def test_service(vm: VM) -> None:
     assert "own id   0" in vm.run("ivshmem info unix:/run/ivshmem/lab.sock").stdout
 
 
+def processes(vm: VM) -> list[str]:
+    """The main processes of the services, all of which are active."""
+    for unit in (*SERVICES, "ivshmemd@called.socket"):
+        vm.wait_for(f"systemctl is-active {unit}", timeout=300)
+    return vm.run(f"systemctl show -P MainPID {' '.join(SERVICES)}").stdout.split()
+
+
+def test_instances(vm: VM) -> None:
+    """A segment on the host, a disk and a socket that somebody else holds are served."""
+    vm.run(INSTANCES, timeout=300)
+    assert len(set(processes(vm)) - {"0"}) == len(SERVICES)
+    assert "own id   0" in vm.run("ivshmem info unix:/run/ivshmem/called.sock").stdout
+    assert vm.run("ip -o link show segment").stdout
+
+
 def test_upgrade_in_use(vm: VM, packages: Packages) -> None:
     """Who uses the device or has joined a link goes on, with the next version installed."""
     user = vm.spawn("exec sleep infinity 3<>/dev/ivshmem0")
     client = vm.spawn("exec ivshmem wait unix:/run/ivshmem/lab.sock --count 1")
     vm.wait_for("ivshmem server status | grep -E '^lab .* 1/8 '", timeout=120)
-    before = vm.run("systemctl show -P MainPID ivshmemd").stdout
+    before = processes(vm)
     install(vm, packages.version, *names(packages.folder))
-    assert vm.run("systemctl is-active ivshmemd").stdout == "active\n"
-    assert vm.run("systemctl show -P MainPID ivshmemd").stdout != before
+    assert not set(before) & set(processes(vm))
     assert user.poll() is None and client.poll() is None
     assert "FAIL" not in vm.run("ivshmem doctor", timeout=300).stdout
     vm.run("ivshmem ring unix:/run/ivshmem/lab.sock 0 0")
@@ -140,11 +180,14 @@ def test_removal(vm: VM, packages: Packages) -> None:
     """The service ends, programs and modules are gone; purge takes the rest."""
     wanted = " ".join(names(packages.folder))
     vm.run(f"apt-get remove -y {wanted}", timeout=BOUND)
-    vm.run("! pgrep -x ivshmemd && ! command -v ivshmem && ! modinfo ivshmem")
+    vm.run("! pgrep -u ivshmem && ! command -v ivshmem && ! modinfo ivshmem")
+    assert not vm.run("systemctl list-units --no-legend --state=active 'ivshmem*'").stdout
     vm.run("rmmod ivshmem")
     vm.run("dpkg --purge ivshmemd ivshmem-blk-server ivshmem-dkms ivshmem-tools", timeout=BOUND)
-    assert not vm.run("find / -xdev -name '*ivshmem*' ! -path '/var/log/*' "
-                      "! -path '/var/lib/systemd/*'").stdout
+    assert vm.run("find / -xdev -name '*ivshmem*' ! -path '/var/log/*' "
+                  "! -path '/var/lib/systemd/*' | sort").stdout.splitlines() == OWN
+    assert vm.run("ls /etc/ivshmem/*").stdout.split() == \
+        ["/etc/ivshmem/blk-own.conf", "/etc/ivshmem/ivshmemd.conf.d:", "own.conf"]
 
 
 def test_installation(vm: VM, packages: Packages) -> None:
