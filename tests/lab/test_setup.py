@@ -38,6 +38,16 @@ def test_other_distribution_gets_one_message(tmp_path):
     assert "command xz" not in missing
 
 
+@pytest.mark.parametrize("group", ["test", "package"])
+def test_package_of_two_groups_is_wanted_by_each(tmp_path, group):
+    release = tmp_path / "os-release"
+    release.write_text("ID=other\n")
+    for tool in ("sh", "awk", "dirname", "paste", "sed"):
+        (tmp_path / tool).symlink_to(shutil.which(tool, path="/usr/bin:/bin"))
+    done = setup(group, SETUP_OS_RELEASE=str(release), PATH=str(tmp_path))
+    assert "command systemd-analyze" in done.stderr
+
+
 def test_unknown_group_is_wrong_usage():
     done = setup("kitchen")
     assert done.returncode == 2
