@@ -172,7 +172,7 @@ static int export_open(struct export *export)
 	disk->config = export->config;
 	disk->loop = &export->loop;
 	disk->ended = disk_ended;
-	disk->ops = nbd_is_uri(export->config->file) ? &nbd_ops : &file_ops;
+	disk->ops = is_nbd_uri(export->config->file) ? &nbd_ops : &file_ops;
 	if (disk->ops->open(disk))
 		goto err_close_loop;
 	if (open_links(export))

@@ -35,7 +35,7 @@ struct nbd_disk {
 	struct request *ended;
 };
 
-bool nbd_is_uri(const char *text)
+bool is_nbd_uri(const char *text)
 {
 	return !strncmp(text, "nbd", 3) && strstr(text, "://");
 }

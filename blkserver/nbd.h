@@ -9,8 +9,8 @@
 
 #include "disk.h"
 
-/** nbd_is_uri() - whether what is to be exported is one of these */
-bool nbd_is_uri(const char *text);
+/** is_nbd_uri() - whether what is to be exported is one of these */
+bool is_nbd_uri(const char *text);
 
 extern const struct disk_ops nbd_ops;
 
