@@ -65,13 +65,29 @@ def test_what_is_shown_is_compared(shown, printed, wrong):
     assert differs(shown, printed) == wrong
 
 
-@pytest.mark.parametrize("mark", [".. rnu: host\n\n::\n\n\ttrue", ".. run: host\n\nNo block."])
-def test_marks_are_not_overlooked(mark, tmp_path):
+@pytest.mark.parametrize("name, mark", [
+    ("guide.rst", ".. rnu: host\n\n::\n\n\ttrue"), ("guide.rst", ".. run: host\n\nNo block."),
+    ("README.md", "<!-- rnu: host -->\n```\ntrue\n```"),
+])
+def test_marks_are_not_overlooked(name, mark, tmp_path):
     """A word that is misspelt, or leads to nothing, would hide a command."""
-    path = tmp_path / "guide.rst"
+    path = tmp_path / name
     path.write_text(mark + "\n")
     with pytest.raises(AssertionError):
         blocks(path)
+
+
+@pytest.mark.parametrize("name, text", [
+    ("guide.rst", ".. run: host\n\n::\n\n\ttrue\n\n::\n\n\tfalse\n\n.. code-block:: text\n\n\tno"),
+    ("README.md", "<!-- run: host -->\n```\ntrue\n```\n```\nfalse\n```\n```text\nno\n```"),
+])
+def test_what_is_found(name, text, tmp_path):
+    """Commands with a mark and without, and what is none."""
+    path = tmp_path / name
+    path.write_text(text + "\n")
+    assert [(block.text.strip(), block.mark, block.argument, block.language)
+            for block in blocks(path)] == \
+        [("true", "run", "host", ""), ("false", "", "", ""), ("no", "", "", "text")]
 
 
 def test_options_exist(userspace):
@@ -116,6 +132,16 @@ def _configuration(text: str, folder: Path) -> None:
     path = folder / "ivshmemd.conf"
     path.write_text(text)
     subprocess.run([PROGRAMS["ivshmemd"], "--config", path, "--check"], check=True)
+
+
+@pytest.mark.parametrize("block", marked("not run"), ids=str)
+def test_what_is_not_run_could_be(block):
+    """It is a shell's, and what it names of ours is there."""
+    subprocess.run(["bash", "-n", "-c", block.text], check=True)
+    for name in re.findall(r"(?:scripts|tests)/[\w/.-]+", block.text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"python3 -m ([\w.]+)", block.text):
+        assert (ROOT / name.replace(".", "/") / "__main__.py").exists(), name
 
 
 def _qemu(text: str, _: Path) -> None:
