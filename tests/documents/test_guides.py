@@ -13,7 +13,7 @@ from .world import OPENED, Host, Machine, arguments
 GUIDES = ["quick-start", "pipes", "network", "host", "user-space", "performance", "real-time",
           "securing", "debugging"]
 # These take it apart
-LAST = ["upgrading", "disk", "troubleshooting"]
+LAST = ["upgrading", "disk", "install", "troubleshooting"]
 FIRST = GUIDES[0]
 # By a test of their own for all of their places
 OTHERS = ["secure-boot"]
