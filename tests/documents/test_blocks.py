@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the documents show and cannot be run here is right at least in its form."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -19,6 +20,8 @@ from .world import OWN
 PROGRAMS = {"ivshmem": USERSPACE / "tools/ivshmem/ivshmem",
             "ivshmemd": USERSPACE / "server/ivshmemd",
             "ivshmem-blk-server": USERSPACE / "blkserver/ivshmem-blk-server"}
+# Python is Debian's, whatever else this user has
+DEBIANS = dict(os.environ, PATH=f"/usr/bin:{os.environ['PATH']}")
 COMMAND = re.compile(r"^\s*(?:[#$] |sudo |\S.*?[|;&] ?|)(?:sudo |chrt --fifo \d+ )*"
                      r"(ivshmem(?:d|-blk-server)?)\s+([^|;&#>]*)", re.M)
 FINDING = re.compile(r"^(OK|WARN|FAIL) +(\w+) +\S.*?: (.*)$", re.M)
@@ -104,11 +107,15 @@ def test_options_exist(userspace):
 
 
 def test_make_targets_exist():
-    """Likewise those of make."""
-    targets = set(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M))
+    """Likewise those of make, and its variables."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.M))
     for block in everywhere():
-        for words in re.findall(r"^\s*(?:sudo )?make ([a-z -]+)", block.text, re.M):
+        for words, variables in re.findall(r"^\s*(?:sudo )?make ([a-z -]+)([^#\n]*)", block.text,
+                                           re.M):
             assert set(words.split()) <= targets, block
+            for name in re.findall(r"\b([A-Z]+)=", variables):
+                assert f"$({name})" in makefile, f"{block}: {name}"
 
 
 @pytest.mark.parametrize("block", marked("check"), ids=str)
@@ -136,12 +143,15 @@ def _configuration(text: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("block", marked("not run"), ids=str)
 def test_what_is_not_run_could_be(block):
-    """It is a shell's, and what it names of ours is there."""
+    """It is a shell's, and what it names of ours is there, with the options that it has."""
     subprocess.run(["bash", "-n", "-c", block.text], check=True)
-    for name in re.findall(r"(?:scripts|tests)/[\w/.-]+", block.text):
+    for name in re.findall(r"tests/[\w/.-]+", block.text):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"python3 -m ([\w.]+)", block.text):
-        assert (ROOT / name.replace(".", "/") / "__main__.py").exists(), name
+    for program, options in re.findall(r"(python3 -m tests\.\w+ [a-z]+|scripts/[\w-]+)(.*)",
+                                       block.text):
+        known = subprocess.run([*program.split(), "--help"], env=DEBIANS, cwd=ROOT, check=True,
+                               text=True, stdout=subprocess.PIPE).stdout
+        assert all(option in known for option in re.findall(r"--[a-z-]+", options)), program
 
 
 def _qemu(text: str, _: Path) -> None:
