@@ -12,10 +12,11 @@ import pytest
 from lab.debian import locked
 from lab.kernel import Kernel
 from lab.paths import BUILD, ROOT
-from tests.documents.blocks import commands
+from tests.documents.blocks import commands, everywhere
 
 INSTALL, INSTALL_DKMS = commands("install.rst", "packages/test_install")
-README = commands("README.md", "packages/test_install")
+*README, COMPILE_README = commands("README.md", "packages/test_install")
+(COMPILE,) = commands("programs.rst", "packages/test_install")
 (SIGN,) = commands("secure-boot.rst", "packages/test_install")
 # A sudo for those who are root, or need not be
 PATH = f"{ROOT}/tests/documents/bin:{os.environ['PATH']}"
@@ -93,3 +94,19 @@ def test_modules_are_signed(tmp_path: Path, prefix: str, guest_kernel: Kernel) -
     for path in signed:
         assert subprocess.check_output(["/usr/sbin/modinfo", "-F", "signer", path], text=True) \
             == "modules of this machine\n"
+
+
+@pytest.mark.parametrize("document, command", [("README.md", COMPILE_README),
+                                               ("programs.rst", COMPILE)])
+def test_program_is_built(document: str, command: str, tmp_path: Path, prefix: str,
+                          guest_kernel: Kernel) -> None:
+    """What a document has in C, with the library that was installed."""
+    (source,) = [block.text for block in everywhere()
+                 if (block.document, block.language) == (document, "c")]
+    (tmp_path / "hello.c").write_text(source)
+    follow("make install-userspace", tmp_path, prefix, guest_kernel)
+    [found] = tmp_path.rglob("libivshmem.pc")
+    subprocess.run(["bash", "-ec", command], cwd=tmp_path, check=True,
+                   env=dict(os.environ, PKG_CONFIG_PATH=str(found.parent),
+                            PKG_CONFIG_SYSROOT_DIR=str(tmp_path)))
+    assert (tmp_path / "a.out").exists()
