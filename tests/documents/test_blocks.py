@@ -30,9 +30,17 @@ LITERALS = re.compile(r'"(?:[^"\\]|\\.)*"(?:\s*(?:PRI\w+|IVSHMEM_\w+|"(?:[^"\\]|
 FORMAT = re.compile(r"%(?:\.\*|[-\d.l]*)[a-z]")
 
 
+def inline() -> list[Block]:
+    """Commands of ours that the text of documents has between quotes."""
+    return [Block(path.name, " ".join(text.split()))
+            for path in sorted([*DOCUMENTS.rglob("*.rst"), *ROOT.glob("*.md")])
+            for _, text in re.findall(r"(`{1,2})((?:sudo )?(?:make|ivshmem(?:d|-blk-server)?)"
+                                      r"\s[^`]+)\1", path.read_text())]
+
+
 def commands() -> Iterator[tuple[Block, str, list[str]]]:
     """Calls of our programs in all documents: the program, its words."""
-    for block in everywhere():
+    for block in [*everywhere(), *inline()]:
         for match in COMMAND.finditer(block.text.replace("\\\n", " ")):
             yield block, match[1], match[2].split()
 
@@ -94,12 +102,12 @@ def test_what_is_found(name, text, tmp_path):
 
 
 def test_options_exist(userspace):
-    """Each option of our programs that a document shows is one."""
+    """Each command and option of our programs that a document shows is one."""
     seen = 0
     for block, program, words in commands():
         options = {word.partition("=")[0] for word in words
                    if re.fullmatch(r"--[a-z-]+(=.*)?", word)}
-        known = help_of(*subcommand(program, words)) if options else ""
+        known = help_of(*subcommand(program, words))
         for option in options - {"--help"}:
             assert re.search(rf"{option}\b", known), f"{block}: {program}: {option}"
         seen += len(options)
@@ -110,7 +118,7 @@ def test_make_targets_exist():
     """Likewise those of make, and its variables."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.M))
-    for block in everywhere():
+    for block in [*everywhere(), *inline()]:
         for words, variables in re.findall(r"^\s*(?:sudo )?make ([a-z -]+)([^#\n]*)", block.text,
                                            re.M):
             assert set(words.split()) <= targets, block
