@@ -5,12 +5,22 @@
 
 ``until it ends``     in the background; it has to end, and well, before the next one there
 ``until stopped``     in the background; it is interrupted then
-``opens PATH``        in the background; go on when a process there has opened PATH
+``opens PATH``        in the background; go on when a process there has opened PATH, or
+                      listens there
+
+Places are ``host``, ``vm-a`` and ``vm-b``, as the quick start has them, ``project``, the folder
+of the sources, and tests of their own: ``.. run: vm/test_vfio`` is tests/vm/test_vfio.py, which
+gets its commands here.
 
 ``.. install: machine`` has it run before that, where there is nothing but Debian.
 
 ``.. shows`` says that the next block is what the last one has printed: ``...`` stands for
-anything, and numbers for other ones. ``.. check: KIND`` is for what cannot be run.
+anything, and numbers for other ones. ``.. check: KIND`` is for what cannot be run, and
+``.. not run: REASON`` for commands that nothing here can run.
+
+Each block has one of these marks, but for those that have a language other than a shell's:
+they are no commands. ``.. code-block:: text`` is one. In Markdown a mark is a comment like
+``<!-- run: host -->``.
 """
 
 import re
@@ -24,7 +34,11 @@ from docutils.core import publish_doctree
 from lab.paths import ROOT
 
 DOCUMENTS = ROOT / "Documentation"
-MARKS = ("run", "shows", "check", "install")
+MARKS = ("run", "not run", "shows", "check", "install")
+# A comment before it, a language behind its fence
+MARKDOWN = re.compile(r"^(?:<!-- ([a-z ]+): (.*?) -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
+# What is said of blocks that are commands, if anything
+SHELLS = ("", "sh", "bash", "shell", "console")
 NUMBER = re.compile(r"\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*\b")
 
 
@@ -36,6 +50,7 @@ class Block:
     text: str
     mark: str = ""
     argument: str = ""
+    language: str = ""
 
     def __str__(self) -> str:
         return f"{self.document}: {self.text.splitlines()[0]}"
@@ -57,7 +72,9 @@ class Block:
 
 
 def blocks(path: Path) -> list[Block]:
-    """All literal blocks of a document that is reStructuredText."""
+    """All literal blocks of a document."""
+    if path.suffix == ".md":
+        return _markdown_blocks(path)
     tree = publish_doctree(path.read_text(), settings_overrides={
         "report_level": 5, "syntax_highlight": "none"})
     found: list[Block] = []
@@ -65,33 +82,45 @@ def blocks(path: Path) -> list[Block]:
     for node in tree.findall():
         if isinstance(node, nodes.comment):
             word, _, argument = node.astext().partition(":")
-            if re.fullmatch("[a-z]+", word):
+            if re.fullmatch("(not )?[a-z]+", word):
                 assert word in MARKS, f"{path.name}: {node.astext()}: no such mark"
                 assert not mark, f"{path.name}: {mark}: there is no block behind it"
                 mark = (word, argument.strip())
-        elif isinstance(node, nodes.literal_block):
-            found.append(Block(path.name, node.astext(), *mark))
+        # Sphinx has directives that are a message here, which quotes them
+        elif isinstance(node, nodes.literal_block) and \
+                not isinstance(node.parent, nodes.system_message):
+            language = " ".join(name for name in node["classes"] if name != "code")
+            found.append(Block(path.name, node.astext(), *(mark or ("", "")), language))
             mark = ()
     assert not mark, f"{path.name}: {mark}: there is no block behind it"
     return found
 
 
-def markdown_blocks(path: Path) -> list[Block]:
-    """The same of one that is Markdown, which has no marks."""
-    return [Block(path.name, text) for text in
-            re.findall(r"^```\n(.*?)^```$", path.read_text(), re.M | re.S)]
+def _markdown_blocks(path: Path) -> list[Block]:
+    found = [Block(path.name, text, mark, argument, language)
+             for mark, argument, language, text in MARKDOWN.findall(path.read_text())]
+    assert all(block.mark in (*MARKS, "") for block in found), f"{path.name}: no such mark"
+    return found
 
 
 @cache
 def everywhere() -> list[Block]:
     """Those of all documents."""
     return [block for path in sorted(DOCUMENTS.rglob("*.rst")) for block in blocks(path)] + \
-        [block for path in sorted(ROOT.glob("*.md")) for block in markdown_blocks(path)]
+        [block for path in sorted(ROOT.glob("*.md")) for block in blocks(path)]
 
 
 def marked(mark: str) -> list[Block]:
     """All blocks with a mark."""
     return [block for block in everywhere() if block.mark == mark]
+
+
+def commands(document: str, place: str) -> list[str]:
+    """The blocks of a document that are to be run in a place; there are some."""
+    found = [block.text for block in everywhere() if block.mark == "run" and
+             block.document == document and place in block.places]
+    assert found, f"{document}: nothing is to be run in: {place}"
+    return found
 
 
 def differs(shown: str, printed: str) -> str:

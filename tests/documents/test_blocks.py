@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the documents show and cannot be run here is right at least in its form."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -19,6 +20,8 @@ from .world import OWN
 PROGRAMS = {"ivshmem": USERSPACE / "tools/ivshmem/ivshmem",
             "ivshmemd": USERSPACE / "server/ivshmemd",
             "ivshmem-blk-server": USERSPACE / "blkserver/ivshmem-blk-server"}
+# Python is Debian's, whatever else this user has
+DEBIANS = dict(os.environ, PATH=f"/usr/bin:{os.environ['PATH']}")
 COMMAND = re.compile(r"^\s*(?:[#$] |sudo |\S.*?[|;&] ?|)(?:sudo |chrt --fifo \d+ )*"
                      r"(ivshmem(?:d|-blk-server)?)\s+([^|;&#>]*)", re.M)
 FINDING = re.compile(r"^(OK|WARN|FAIL) +(\w+) +\S.*?: (.*)$", re.M)
@@ -27,9 +30,17 @@ LITERALS = re.compile(r'"(?:[^"\\]|\\.)*"(?:\s*(?:PRI\w+|IVSHMEM_\w+|"(?:[^"\\]|
 FORMAT = re.compile(r"%(?:\.\*|[-\d.l]*)[a-z]")
 
 
+def inline() -> list[Block]:
+    """Commands of ours that the text of documents has between quotes."""
+    return [Block(path.name, " ".join(text.split()))
+            for path in sorted([*DOCUMENTS.rglob("*.rst"), *ROOT.glob("*.md")])
+            for _, text in re.findall(r"(`{1,2})((?:sudo )?(?:make|ivshmem(?:d|-blk-server)?)"
+                                      r"\s[^`]+)\1", path.read_text())]
+
+
 def commands() -> Iterator[tuple[Block, str, list[str]]]:
     """Calls of our programs in all documents: the program, its words."""
-    for block in everywhere():
+    for block in [*everywhere(), *inline()]:
         for match in COMMAND.finditer(block.text.replace("\\\n", " ")):
             yield block, match[1], match[2].split()
 
@@ -65,22 +76,38 @@ def test_what_is_shown_is_compared(shown, printed, wrong):
     assert differs(shown, printed) == wrong
 
 
-@pytest.mark.parametrize("mark", [".. rnu: host\n\n::\n\n\ttrue", ".. run: host\n\nNo block."])
-def test_marks_are_not_overlooked(mark, tmp_path):
+@pytest.mark.parametrize("name, mark", [
+    ("guide.rst", ".. rnu: host\n\n::\n\n\ttrue"), ("guide.rst", ".. run: host\n\nNo block."),
+    ("README.md", "<!-- rnu: host -->\n```\ntrue\n```"),
+])
+def test_marks_are_not_overlooked(name, mark, tmp_path):
     """A word that is misspelt, or leads to nothing, would hide a command."""
-    path = tmp_path / "guide.rst"
+    path = tmp_path / name
     path.write_text(mark + "\n")
     with pytest.raises(AssertionError):
         blocks(path)
 
 
+@pytest.mark.parametrize("name, text", [
+    ("guide.rst", ".. run: host\n\n::\n\n\ttrue\n\n::\n\n\tfalse\n\n.. code-block:: text\n\n\tno"),
+    ("README.md", "<!-- run: host -->\n```\ntrue\n```\n```\nfalse\n```\n```text\nno\n```"),
+])
+def test_what_is_found(name, text, tmp_path):
+    """Commands with a mark and without, and what is none."""
+    path = tmp_path / name
+    path.write_text(text + "\n")
+    assert [(block.text.strip(), block.mark, block.argument, block.language)
+            for block in blocks(path)] == \
+        [("true", "run", "host", ""), ("false", "", "", ""), ("no", "", "", "text")]
+
+
 def test_options_exist(userspace):
-    """Each option of our programs that a document shows is one."""
+    """Each command and option of our programs that a document shows is one."""
     seen = 0
     for block, program, words in commands():
         options = {word.partition("=")[0] for word in words
                    if re.fullmatch(r"--[a-z-]+(=.*)?", word)}
-        known = help_of(*subcommand(program, words)) if options else ""
+        known = help_of(*subcommand(program, words))
         for option in options - {"--help"}:
             assert re.search(rf"{option}\b", known), f"{block}: {program}: {option}"
         seen += len(options)
@@ -88,11 +115,15 @@ def test_options_exist(userspace):
 
 
 def test_make_targets_exist():
-    """Likewise those of make."""
-    targets = set(re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M))
-    for block in everywhere():
-        for words in re.findall(r"^\s*(?:sudo )?make ([a-z -]+)", block.text, re.M):
+    """Likewise those of make, and its variables."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.M))
+    for block in [*everywhere(), *inline()]:
+        for words, variables in re.findall(r"^\s*(?:sudo )?make ([a-z -]+)([^#\n]*)", block.text,
+                                           re.M):
             assert set(words.split()) <= targets, block
+            for name in re.findall(r"\b([A-Z]+)=", variables):
+                assert f"$({name})" in makefile, f"{block}: {name}"
 
 
 @pytest.mark.parametrize("block", marked("check"), ids=str)
@@ -116,6 +147,19 @@ def _configuration(text: str, folder: Path) -> None:
     path = folder / "ivshmemd.conf"
     path.write_text(text)
     subprocess.run([PROGRAMS["ivshmemd"], "--config", path, "--check"], check=True)
+
+
+@pytest.mark.parametrize("block", marked("not run"), ids=str)
+def test_what_is_not_run_could_be(block):
+    """It is a shell's, and what it names of ours is there, with the options that it has."""
+    subprocess.run(["bash", "-n", "-c", block.text], check=True)
+    for name in re.findall(r"tests/[\w/.-]+", block.text):
+        assert (ROOT / name).exists(), name
+    for program, options in re.findall(r"(python3 -m tests\.\w+ [a-z]+|scripts/[\w-]+)(.*)",
+                                       block.text):
+        known = subprocess.run([*program.split(), "--help"], env=DEBIANS, cwd=ROOT, check=True,
+                               text=True, stdout=subprocess.PIPE).stdout
+        assert all(option in known for option in re.findall(r"--[a-z-]+", options)), program
 
 
 def _qemu(text: str, _: Path) -> None:

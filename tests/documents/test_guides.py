@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The commands of the guides do what they are said to do, in the order of the text."""
 
+import os
 import re
+import subprocess
 from typing import Any
 
 import pytest
 
-from .blocks import DOCUMENTS, Block, blocks, differs
-from .world import OPENED, Host, Machine, arguments
+from lab.paths import ROOT
+
+from .blocks import DOCUMENTS, SHELLS, Block, blocks, differs, everywhere
+from .world import OPENED, PROGRAMS, Host, Machine, arguments
 
 # In the order of Documentation/index.rst, all with what the first one has set up
-GUIDES = ["quick-start", "pipes", "network", "host", "performance", "real-time", "securing",
-          "debugging"]
+GUIDES = ["quick-start", "pipes", "network", "host", "user-space", "performance", "real-time",
+          "securing", "debugging"]
+# These take it apart
+LAST = ["upgrading", "disk", "install", "troubleshooting"]
 FIRST = GUIDES[0]
-# By tests of their own
+# By a test of their own for all of their places
 OTHERS = ["secure-boot"]
+PLACES = ["host", "vm-a", "vm-b"]
+ALL = [*GUIDES, *LAST, *OTHERS, "README"]
+PROJECT = [(block.document, block.text) for block in everywhere()
+           if block.mark == "run" and block.places == ["project"]]
 
 
 class Reader:
@@ -27,10 +37,10 @@ class Reader:
         self.printed = ""
 
     def follow(self, guide: str) -> None:
-        """All marked blocks of a document."""
-        for block in blocks(DOCUMENTS / f"{guide}.rst"):
+        """All marked blocks of a document, but for those that are for other tests."""
+        for block in (block for block in everywhere() if block.document == guide):
             if block.mark == "run":
-                for place in block.places:
+                for place in filter(PLACES.__contains__, block.places):
                     self.do(block, place)
             elif block.mark == "shows":
                 wrong = differs(block.text, self.printed)
@@ -74,7 +84,7 @@ def _reader(module_vms, tmp_path_factory):
     host = Host(tmp_path_factory.mktemp("host"))
     try:
         reader = Reader(host, module_vms)
-        reader.follow(FIRST)
+        reader.follow(f"{FIRST}.rst")
         yield reader
     finally:
         host.close()
@@ -89,15 +99,43 @@ def test_quick_start(reader):
     assert reader.places["vm-b"].run("cat message.txt") == "Hello from vm-a\n"
 
 
-@pytest.mark.parametrize("guide", GUIDES[1:])
+@pytest.mark.parametrize("guide", GUIDES[1:] + LAST)
 def test_guide(reader, guide):
     """Each goes on where the quick start has ended."""
-    assert any(block.mark == "run" for block in blocks(DOCUMENTS / f"{guide}.rst"))
-    reader.follow(guide)
+    assert any(set(block.places) & set(PLACES) for block in blocks(DOCUMENTS / f"{guide}.rst")
+               if block.mark == "run")
+    reader.follow(f"{guide}.rst")
 
 
-def test_every_command_has_a_guide():
-    """No document has blocks to be run that are not."""
-    for path in DOCUMENTS.rglob("*.rst"):
-        if any(block.mark in ("run", "shows") for block in blocks(path)):
-            assert path.stem in GUIDES + OTHERS, path
+@pytest.mark.parametrize("document, text", PROJECT)
+def test_project(document, text, userspace):
+    """What is run in the folder of the sources, and changes nothing."""
+    # Debian's Python, whatever else this user has
+    path = ":".join([*map(str, PROGRAMS), "/usr/bin", os.environ["PATH"]])
+    done = subprocess.run(["bash", "-e", "-c", text], cwd=ROOT, text=True, check=False,
+                          env=dict(os.environ, PATH=path),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and done.stdout, f"{document}: {text}\n{done.stdout}"
+
+
+def test_every_command_is_run():
+    """Or the document says why not; what is no command has a language."""
+    assert not [str(block) for block in everywhere()
+                if not block.mark and block.language in SHELLS]
+    assert not [str(block) for block in everywhere()
+                if block.mark in ("run", "not run", "check") and not block.argument]
+
+
+def has_test(block, place):
+    """Whether something runs a block in a place that it names, or compares what is shown."""
+    if "/" in place:
+        text = (ROOT / f"tests/{place}.py").read_text()
+        return f'commands("{block.document}", "{place}")' in text
+    stem = block.document.partition(".")[0]
+    return place == "project" or stem in ALL and (place in ["", *PLACES] or stem in OTHERS)
+
+
+def test_every_place_has_a_test():
+    """What a document wants to be run somewhere is run there, and what it shows was printed."""
+    assert not [(str(block), place) for block in everywhere() if block.mark in ("run", "shows")
+                for place in block.places or [""] if not has_test(block, place)]

@@ -8,6 +8,7 @@ network of their own, and no processes but theirs.
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -20,23 +21,15 @@ from lab.patience import patient
 
 PROGRAMS = [USERSPACE / "server", USERSPACE / "tools/ivshmem", USERSPACE / "blkserver",
             Path(__file__).with_name("bin")]
-# The only thing that readers have to put in themselves: the group of their QEMU. In a
-# user's namespaces there is none but this.
-OWN = {"group=kvm": "group=root"}
+# What readers have to put in themselves: the group of their QEMU, their users. In a user's
+# namespaces there are none but these.
+OWN = {"group=kvm": "group=root", "libvirt-qemu:@operators": "root:@root"}
 PRELUDE = """
 set -e -o pipefail
 export PATH={programs}:$PATH:/usr/sbin:/sbin
 cd {folder}
 """
-OPENED = "find /proc/[0-9]*/fd -lname {path} 2>/dev/null | grep -q ."
-# modprobe finds what has been installed, which these modules are not
-MODPROBE = """
-for module in core/ivshmem net/ivshmem_net blk/ivshmem_blk; do
-    name=${{module#*/}}
-    echo "install $name [ -d /sys/module/$name ] || /sbin/insmod {modules}/drivers/$module.ko"
-    echo "remove $name [ ! -d /sys/module/$name ] || /sbin/rmmod $name"
-done >/etc/modprobe.d/ivshmem.conf
-"""
+OPENED = "test -S {path} || find /proc/[0-9]*/fd -lname {path} 2>/dev/null | grep -q ."
 
 
 def script(text: str, folder: Path | str) -> str:
@@ -82,15 +75,18 @@ class Host:
         """Begin to run commands."""
         log = self.folder / f"log-{len(list(self.folder.glob('log-*')))}"
         with log.open("wb") as output:
+            # A group of its own, for Ctrl-C
             process = subprocess.Popen([*self._enter, "bash", "-c", script(text, self.home)],
-                                       stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+                                       stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                       start_new_session=True)
         process.log = str(log)
         return process
 
     def finish(self, process: Any, stop: bool) -> None:
         """Wait for the end of what was spawned."""
         if stop:
-            process.send_signal(signal.SIGINT)
+            assert process.poll() is None, f"host: has ended\n{Path(process.log).read_text()}"
+            os.killpg(process.pid, signal.SIGINT)
         status = process.wait(patient(120))
         assert stop or status == 0, f"host: {status}\n{Path(process.log).read_text()}"
 
@@ -109,7 +105,7 @@ class Machine:
 
     def __init__(self, vm: VM) -> None:
         self.vm = vm
-        vm.run(MODPROBE.format(modules=MODULES / vm.kernel.release))
+        install_modules(vm)
 
     def run(self, text: str) -> str:
         """Run commands; what they print."""
@@ -129,6 +125,7 @@ class Machine:
     def finish(self, process: Any, stop: bool) -> None:
         """Wait for the end of what was spawned."""
         if stop:
+            assert process.poll() is None, f"{self.vm.name}: has ended: {process.stderr}"
             process.kill("INT")
         done = process.wait(120)
         assert stop or done.returncode == 0, \
@@ -139,9 +136,23 @@ class Machine:
         self.vm.wait_for(command)
 
 
+def install_modules(vm: VM) -> None:
+    """Have modprobe find our modules beside those of the machine's kernel."""
+    release = vm.kernel.release
+    folder = vm.share / "lib/modules" / release
+    (folder / "updates").mkdir(parents=True)
+    (folder / "kernel").symlink_to(vm.kernel.modules / "kernel")
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        shutil.copy(vm.kernel.modules / name, folder)
+    for name in ("core/ivshmem", "net/ivshmem_net", "blk/ivshmem_blk"):
+        shutil.copy(MODULES / release / f"drivers/{name}.ko", folder / "updates")
+    subprocess.run(["/usr/sbin/depmod", "-b", vm.share, release], check=True)
+    vm.run("mount -o bind /mnt/share/lib/modules/$(uname -r) /lib/modules/$(uname -r)")
+
+
 def arguments(host: Host, printed: str) -> list[str]:
     """QEMU's, as the server prints them, but with the place of the socket."""
-    found = re.search(r"path=([^,\s]+)", printed)
+    found = re.search(r"^-chardev .*path=([^,\s]+).*$", printed, re.M)
     assert found, printed
     host.wait_for(f"test -S {found[1]}")
-    return shlex.split(printed.replace(found[1], host.path(found[1])))
+    return shlex.split(found[0].replace(found[1], host.path(found[1])))

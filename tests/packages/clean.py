@@ -22,23 +22,14 @@ from tests.documents.world import Host, Machine, arguments
 
 from .conftest import Packages
 from .machine import MODULES
-from .root import Root, base
+from .root import READER, Root, base
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can make files of other users")]
 
 QUICK_START = DOCUMENTS / f"{FIRST}.rst"
-# What each Debian has that was installed by its installer; and that the reader says yes, and
-# is root already
-PREPARE = """
-echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/yes
-apt-get install --no-install-recommends e2fsprogs iputils-ping
-printf '#!/bin/sh\\nexec "$@"\\n' >/usr/bin/sudo
-chmod 755 /usr/bin/sudo
-mkdir /root/build
-ln -s /packages/packages /root/build/packages
-ln -s /packages/packages /root/packages
-"""
+# What each Debian has that was installed by its installer
+PREPARE = "apt-get install --no-install-recommends e2fsprogs iputils-ping"
 
 
 # Of the kernel: what a file system on the disk needs
@@ -111,6 +102,7 @@ def install(root: Root, place: str) -> None:
     texts = [block.text for block in blocks(QUICK_START)
              if block.mark == "install" and block.argument == place]
     assert texts, f"{QUICK_START}: installs nothing in: {place}"
+    root.run(READER)
     root.run(PREPARE)
     for text in texts:
         root.run(f"cd /root\n{text}")
@@ -123,7 +115,7 @@ def test_quick_start(packages: Packages, module_vms: VMs, tmp_path: Path) -> Non
         install(machine, "machine")
         install(place, "host")
         reader = CleanReader(CleanHost(tmp_path, place), module_vms, machine, guest)
-        reader.follow(FIRST)
+        reader.follow(QUICK_START.name)
 
         assert "ping -c" in QUICK_START.read_text()
         mounted = reader.places["vm-a"].run("findmnt -n -o SOURCE,FSTYPE /mnt")

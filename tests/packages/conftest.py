@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.paths import BUILD, ROOT
+from tests.documents.blocks import commands
 
 from .older import repack
 
@@ -19,7 +20,7 @@ class Packages:
     folder: Path
     older: Path
     version: str
-    # What scripts/build-packages has said, lintian included
+    # What make packages has said, lintian included
     output: str
 
     def path(self, name: str) -> Path:
@@ -37,7 +38,8 @@ def names(folder: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     """The packages of the last commit, and the same as an older version."""
-    done = subprocess.run([ROOT / "scripts/build-packages"], text=True, check=False,
+    (command,) = commands("install.rst", "packages/conftest")
+    done = subprocess.run(["bash", "-ec", command], cwd=ROOT, text=True, check=False,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout

@@ -38,6 +38,16 @@ done
 echo ready
 exec sleep infinity
 """
+# The reader of a document says yes, is root already, and has the packages where they were made
+# or where they were copied to
+READER = """
+echo 'APT::Get::Assume-Yes "true";' >/etc/apt/apt.conf.d/yes
+printf '#!/bin/sh\\nexec "$@"\\n' >/usr/bin/sudo
+chmod 755 /usr/bin/sudo
+mkdir /root/build
+ln -s /packages/packages /root/build/packages
+ln -s /packages/packages /root/packages
+"""
 PROXIES = {name: os.environ[name] for name in ("http_proxy", "https_proxy", "no_proxy")
            if name in os.environ}
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root",

@@ -6,7 +6,6 @@ Without what they depend on: Debian has it by other names.
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,12 +13,20 @@ import pytest
 
 from lab.debian import locked
 from lab.paths import ROOT, USERSPACE
+from tests.documents.blocks import commands
+from tests.upgrade.release import repository
 
+# The document's
+RPM, ARCH = commands("install.rst", "packages/test_distributions")
 SPEC = ROOT / "packaging/rpm/ivshmem.spec"
-PKGBUILD = ROOT / "packaging/arch/PKGBUILD"
 MACROS = Path(__file__).with_name("fedora.macros")
 # makepkg refuses root
-AS_USER = ["unshare", "--user", "--map-user=1000"] if os.geteuid() == 0 else []
+AS_USER = "unshare --user --map-user=1000" if os.geteuid() == 0 else ""
+# The tools, where they cannot know what is installed, and makepkg's -si has no pacman to install
+TOOLS = """
+rpmbuild() { command rpmbuild --nodeps --load "$MACROS" --define "_topdir $HOME" "$@"; }
+makepkg() { $AS_USER env PACMAN=true makepkg --nodeps; }
+"""
 
 # What distributions put elsewhere: a part of a path, and what it stands for
 ELSEWHERE = [
@@ -55,20 +62,17 @@ def essence(paths):
     return found
 
 
-@pytest.fixture(scope="module", name="tarball")
-def _tarball(tmp_path_factory):
-    """What `make dist` would make of the tree as it is."""
-    version = run([ROOT / "scripts/version"]).strip()
-    path = tmp_path_factory.mktemp("dist") / f"ivshmem-{version}.tar.xz"
-    names = run(["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-                if (ROOT / ".git").exists() else
-                ["find", ".", "-path", "./build", "-prune", "-o", "-type", "f", "-print"],
-                cwd=ROOT).splitlines()
-    listing = path.with_name("names")
-    listing.write_text("".join(f"{name}\n" for name in names if (ROOT / name).exists()))
-    run(["tar", "-C", ROOT, "-T", listing, f"--transform=s|^|ivshmem-{version}/|",
-         "-I", "xz -0", "-cf", path])
-    return path
+def follow(text, folder, sources, **environment):
+    """Run commands of the document where the sources are, with a folder as home."""
+    return run(["bash", "-ec", TOOLS + text], cwd=sources,
+               env=dict(os.environ, HOME=str(folder), MACROS=str(MACROS), AS_USER=AS_USER,
+                        **environment))
+
+
+@pytest.fixture(scope="module", name="sources")
+def _sources(tmp_path_factory):
+    """A commit of the tree as it is."""
+    return repository(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture(scope="module", name="installed")
@@ -85,14 +89,11 @@ def _installed(userspace, tmp_path_factory):
                    if path.is_symlink() or not path.is_dir())
 
 
-def test_rpm(tarball, installed, tmp_path):
+def test_rpm(sources, installed, tmp_path):
     """rpmbuild builds all packages, which have each file; rpmlint finds nothing but what is
     listed beside the specification."""
-    said = run(["rpmbuild", "-bb", "--nodeps", "--load", MACROS,
-                "--define", f"_topdir {tmp_path}", "--define", f"_sourcedir {tarball.parent}",
-                SPEC],
-               # Where Fedora's Python looks first, for modules that are for one processor
-               env=dict(os.environ, PYTHONPATH="/usr/lib64/python3/site-packages"))
+    # Where Fedora's Python looks first, for modules that are for one processor
+    said = follow(RPM, tmp_path, sources, PYTHONPATH="/usr/lib64/python3/site-packages")
     assert "RPM build warnings" not in said, said
     packages = list(tmp_path.glob("RPMS/*/*.rpm"))
     assert len(packages) == 7, packages
@@ -102,13 +103,10 @@ def test_rpm(tarball, installed, tmp_path):
     assert not re.findall(r".*: [EW]: .*", said)
 
 
-def test_arch(tarball, installed, tmp_path):
+def test_arch(sources, installed, tmp_path):
     """makepkg builds both packages, which have each file."""
-    for path in (PKGBUILD, tarball):
-        shutil.copy(path, tmp_path)
-    run([*AS_USER, "makepkg", "--nodeps"], cwd=tmp_path,
-        env=dict(os.environ, HOME=str(tmp_path), PKGEXT=".pkg.tar"))
-    packages = list(tmp_path.glob("*.pkg.tar"))
+    follow(ARCH, tmp_path, sources, PKGEXT=".pkg.tar")
+    packages = list((sources / "build/dist").glob("*.pkg.tar"))
     assert len(packages) == 2, packages
     files = [name for package in packages
              for name in run(["tar", "-tf", package]).splitlines() if not name.endswith("/")]

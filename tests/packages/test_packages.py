@@ -12,11 +12,15 @@ from typing import Iterator
 
 import pytest
 
+from tests.documents.blocks import commands
+
 from .conftest import Packages, names
 from .older import VERSION
-from .root import Root
+from .root import READER, Root
 
 MODULES = ("ivshmem", "ivshmem_blk", "ivshmem_net")
+# The document's, of a machine and its host
+DOCUMENT = commands("install.rst", "packages/test_packages")
 # Below the floor; what dkms looks for first is there
 OLD_KERNEL = "5.10.0-99-amd64"
 # What is still there after purge is not ours: what packages of others keep of their own
@@ -221,3 +225,19 @@ def test_purge(root: Root) -> None:
     left = [name for name in root.added() if not OTHERS.fullmatch(name)]
     assert left == []
     assert root.run("getent passwd ivshmem")
+
+
+def test_document(root: Root, packages: Packages) -> None:
+    """Its commands install what they are said to, and take all of it away again."""
+    machine, host, status, remove_from_machine, remove_from_host = DOCUMENT
+    root.run(READER)
+    root.run(f"cd /root\n{machine}")
+    [release] = kernels(root)
+    assert root.run(status) == f"ivshmem/{packages.version}, {release}, x86_64: installed\n"
+    assert_modules(root, packages.version, release)
+    root.run(remove_from_machine)
+    assert not root.run("find /usr /etc -name '*ivshmem*'")
+    root.run(f"cd /root\n{host}")
+    root.run("ivshmemd --check && ivshmem --version")
+    root.run(remove_from_host)
+    assert not root.run("find /usr /etc -name '*ivshmem*'")

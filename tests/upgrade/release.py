@@ -19,6 +19,15 @@ def git(folder: Path, *arguments: str) -> str:
                           stdout=subprocess.PIPE).stdout
 
 
+def identity() -> dict[str, str]:
+    """The same as environment, for commands that call git themselves."""
+    found = {"GIT_CONFIG_COUNT": str(len(IDENTITY) // 2)}
+    for number, setting in enumerate(IDENTITY[1::2]):
+        key, _, value = setting.partition("=")
+        found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
 def commit_all(folder: Path, subject: str) -> str:
     """Commit what is there; the commit."""
     git(folder, "add", "--all")

@@ -4,12 +4,10 @@
 import os
 import subprocess
 
-from lab.paths import ROOT
-from tests.documents.blocks import blocks
+from tests.documents.blocks import commands
 
-from .release import IDENTITY, commit_all, git
+from .release import commit_all, git, identity
 
-BISECT = "git bisect run"
 # What the commands call: builds, and a test of what is "built"
 PROGRAMS = {
     "scripts/build-userspace": "cp source built",
@@ -44,14 +42,9 @@ def test_finds_the_commit(tmp_path):
             (tmp_path / "tests/vm").mkdir(parents=True)
             (tmp_path / "tests/vm/test_removal.py").write_text(TEST)
     git(tmp_path, "tag", "v0.1.0", commits["old"])
-    (text,) = [block.text for block in blocks(ROOT / "Documentation/releases.rst")
-               if BISECT in block.text]
-    identity = [f"GIT_CONFIG_COUNT={len(IDENTITY) // 2}"]
-    for number, setting in enumerate(IDENTITY[1::2]):
-        key, _, value = setting.partition("=")
-        identity += [f"GIT_CONFIG_KEY_{number}={key}", f"GIT_CONFIG_VALUE_{number}={value}"]
-    done = subprocess.run(["env", *identity, "sh", "-euc", text], cwd=tmp_path, text=True,
-                          env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), check=False,
+    (text,) = commands("releases.rst", "upgrade/test_bisect")
+    done = subprocess.run(["sh", "-euc", text], cwd=tmp_path, text=True, check=False,
+                          env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **identity()),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     assert f"{commits['broken']} is the first bad commit" in done.stdout, done.stdout

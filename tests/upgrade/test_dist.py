@@ -3,14 +3,28 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
 from lab.paths import ROOT
 from scripts.checks.tree import Tree
+from tests.documents.blocks import commands
 
-from .release import dist, git, repository, unpack, without_git
+from .release import dist, git, identity, repository, unpack, without_git
+
+# The document's
+MAKE, UNPACK, TAG, SIGN, VERIFY = commands("releases.rst", "upgrade/test_dist")
+RELEASE = "0.1.0"
+
+
+def follow(text, version, folder, environment=None):
+    """Run commands of the document, whose release has another number, in a folder."""
+    return subprocess.run(["bash", "-ec", text.replace(RELEASE, version)], cwd=folder, text=True,
+                          env=dict(os.environ, **environment or {}), check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +43,11 @@ def version():
 @pytest.fixture(scope="module")
 def tarball(origin, version):
     """The tarball of the origin."""
-    done = dist(origin)
+    done = follow(MAKE, version, origin)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"build/dist/ivshmem-{version}.tar.xz\n"
-    return origin / done.stdout.strip()
+    made = f"build/dist/ivshmem-{version}.tar.xz"
+    assert made in done.stdout.splitlines()
+    return origin / made
 
 
 def test_same_bytes_in_another_clone(origin, tarball, tmp_path):
@@ -82,21 +97,49 @@ def test_unclean_tree_is_refused(origin, tarball, what, tmp_path):
     assert not (clone / "build").exists()
 
 
-def test_works_without_git(tarball, tmp_path):
+def test_works_without_git(tarball, version, tmp_path):
     """Out of the tarball user space builds; make help tells what else there is."""
-    sources = unpack(tarball, tmp_path / "there")
+    shutil.copy(tarball, tmp_path)
     environment = without_git(tmp_path)
+    done = follow(UNPACK, version, tmp_path, environment)
+    assert done.returncode == 0 and "make userspace" in done.stdout, done.stderr
+    sources = tmp_path / f"ivshmem-{version}"
 
     def run(*command):
         return subprocess.run(command, cwd=sources, env=environment, check=True, text=True,
                               stdout=subprocess.PIPE).stdout
 
-    assert "make userspace" in run("make", "help")
     run("meson", "setup", "build/meson")
     run("ninja", "-C", "build/meson", "tools/ivshmem/ivshmem")
     said = run("build/meson/tools/ivshmem/ivshmem", "--version")
-    version = sources.name.removeprefix("ivshmem-")
     assert said == f"ivshmem {version} (libivshmem {version})\n"
     done = subprocess.run(["scripts/dist"], cwd=sources, env=environment, text=True,
                           stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1 and "this is no work tree of git" in done.stderr
+
+
+@pytest.fixture
+def signer():
+    """The environment of somebody who has a key, and writes what changed into tags."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"GNUPGHOME": home, "GIT_EDITOR": "cp CHANGELOG.md", **identity()}
+        subprocess.run(["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key",
+                        "Nobody <nobody@localhost>", "ed25519"], check=True,
+                       env=dict(os.environ, **environment))
+        yield environment
+        subprocess.run(["gpgconf", "--kill", "all"], check=True,
+                       env=dict(os.environ, **environment))
+
+
+def test_signatures(origin, tarball, version, signer, tmp_path):
+    """Tag and tarball are signed and verified; one that was changed is noticed."""
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    shutil.copytree(tarball.parent, clone / "build/dist")
+    for text, folder in ((TAG, "."), (SIGN, "."), (VERIFY, "build/dist")):
+        done = follow(text, version, clone / folder, signer)
+        assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+    with (clone / "build/dist" / tarball.name).open("ab") as changed:
+        changed.write(b"more")
+    for line in VERIFY.splitlines():
+        assert follow(line, version, clone / "build/dist", signer).returncode, line

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.paths import ROOT
-from tests.documents.blocks import blocks
+from tests.documents.blocks import commands
 from tests.region_image import ENTRIES, PAGE, Memory, Section
 from tests.vm.guest import attribute
 from tests.vm.peer import Peer
@@ -19,6 +18,8 @@ from .release import commit_all, dist, repository, unpack, without_git
 from .rig import (ANSWERED, BOUND, CHANNEL, DISK, DISK_SIZE, LINK, NODE, Machine,
                   WirePeer, device, image)
 
+# The document's: step 2, and who uses the devices
+UNBIND, WHO = commands("upgrading.rst", "upgrade/test_upgrade")
 FROZEN = Path(__file__).with_name("wire-1.0") / "ivshmem"
 # Of wire-1.0/README.md: these never change
 CHECKSUMS = {
@@ -130,13 +131,6 @@ def next_modules(guest_kernel, machine, tmp_path_factory):
     return Path("/mnt/share/next")
 
 
-def documented(word):
-    """The commands of the document that have a word in them."""
-    (text,) = [block.text for block in blocks(ROOT / "Documentation/upgrading.rst")
-               if word in block.text]
-    return text
-
-
 @pytest.fixture
 def peer(region, machine, server, tmp_path):
     """A peer that stays, and has been used."""
@@ -169,13 +163,13 @@ def test_drivers_are_replaced_in_use(machine, peer, next_modules):
         refused = vm.run(f"rmmod {name}", check=False)
         assert refused.returncode and "in use" in refused.stderr
     vm.run("umount /run/disk")
-    vm.run(documented("unbind"))
+    vm.run(UNBIND)
     peer.wait(f"^peer {slot} left$")
     done = waits.wait(BOUND)
     assert done.returncode == 1 and "No such device" in done.stderr
     vm.run("rmmod ivshmem_blk ivshmem_net")
     assert "in use" in vm.run("rmmod ivshmem", check=False).stderr
-    found = vm.run(documented("/maps")).stdout
+    found = vm.run(WHO).stdout
     for user in users.values():
         assert f"/proc/{user.pid}/fd/" in found and f"/proc/{user.pid}/maps" in found
     for manner, first in (("poll", "poll: HUP"), ("read", "read: ENODEV")):

@@ -16,6 +16,7 @@ from lab.agent import poll_until
 from lab.paths import USERSPACE
 
 from demo.demo import IOMMU, KERNEL_PARAMETERS
+from tests.documents.blocks import commands
 
 from .peer import Peer
 
@@ -28,6 +29,8 @@ MIB = 1 << 20
 FIRST, SECOND, PLAIN, OTHER_PLAIN = (
     "0000:00:10.0", "0000:00:11.0", "0000:00:12.0", "0000:00:13.0")
 VFIO, SYSFS, NODE = f"vfio:{FIRST}", f"pci:{SECOND}", "/dev/ivshmem0"
+# The document's, of the first one: to VFIO, and back to the driver
+HAND_OVER, GIVE_BACK = commands("user-space.rst", "vm/test_vfio")
 PAIR = f"pci:{PLAIN},slot=0", f"pci:{OTHER_PLAIN},slot=1"
 
 
@@ -417,3 +420,12 @@ def test_a_device_that_is_removed(driven, tmp_path):
     driven.remove_device(device)
     assert process.wait().returncode == 1
     assert "the device is gone" in process.stderr
+
+
+def test_it_goes_to_and_fro(driven):
+    """By the commands of the document."""
+    for commands_of, driver in ((GIVE_BACK, "ivshmem"), (HAND_OVER, "vfio-pci")):
+        driven.run(f"set -e\n{commands_of}")
+        first = ask(driven, "list")["devices"][0]
+        assert (first["pci"], first["driver"]) == (FIRST, driver)
+        assert ask(driven, f"info {first['address']}")["region"]["state"] != "absent"
