@@ -188,7 +188,7 @@ packages: ## build Debian packages of the last commit (build/packages)
 	@scripts/build-packages
 
 .PHONY: test-packages
-test-packages: ## packages, and the quick start, in machines with nothing but Debian (as root)
+test-packages: ## packages, the quick start, and tracing, as users have them (as root; half an hour)
 	@[ "$$(id -u)" = 0 ] || { echo "make test-packages: needs root, who can make files \
 		of other users" >&2; exit 1; }
 	@scripts/setup
@@ -196,7 +196,7 @@ test-packages: ## packages, and the quick start, in machines with nothing but De
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test -n 0 tests/packages/machine.py tests/packages/secure_boot.py \
-		tests/packages/clean.py
+		tests/packages/clean.py tests/documents/tracing.py
 
 .PHONY: dist
 dist: ## the tarball of a release, of what is committed (build/dist)

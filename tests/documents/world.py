@@ -107,9 +107,9 @@ class Machine:
         self.vm = vm
         install_modules(vm)
 
-    def run(self, text: str) -> str:
+    def run(self, text: str, timeout: float = 120) -> str:
         """Run commands; what they print."""
-        done = self.vm.run(script(text, "/root"), timeout=120, check=False)
+        done = self.vm.run(script(text, "/root"), timeout=timeout, check=False)
         assert done.returncode == 0, \
             f"{self.vm.name}: exit status {done.returncode}\n{text}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
