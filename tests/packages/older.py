@@ -18,6 +18,9 @@ def repack(package: Path, version: str, target: Path) -> None:
         if path.exists():
             text = path.read_text()
             path.write_text(re.sub(rf"\b{re.escape(version)}\b", VERSION, text))
+    # A template that an upgrade changes
+    for unit in unpacked.glob("**/systemd/system/*@.service"):
+        unit.write_text(unit.read_text().replace("[Service]\n", "[Service]\nEnvironment=OLDER=1\n"))
     for sources in unpacked.glob(f"usr/src/ivshmem-{version}"):
         sources.rename(sources.with_name(f"ivshmem-{VERSION}"))
     (control / "md5sums").unlink(missing_ok=True)
