@@ -233,7 +233,8 @@ static int contact(const struct pingpong *pp,
 		ret = ping_once(pp, request, nonce, &rtt);
 		if (ret < 0)
 			return ret;
-		if (ret != LOST) {
+		/* Given up, not lost. */
+		if (ret != LOST || stopped(pp)) {
 			result->sent = 0;
 			return 0;
 		}
