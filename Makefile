@@ -192,7 +192,7 @@ test-packages: ## packages, the quick start, and tracing, as users have them (as
 	@[ "$$(id -u)" = 0 ] || { echo "make test-packages: needs root, who can make files \
 		of other users" >&2; exit 1; }
 	@scripts/setup
-	@scripts/setup package
+	@scripts/setup package machine
 	@scripts/build-userspace
 	@scripts/build-modules "$$($(PYTHON) -m lab kernel --headers)"
 	@scripts/test -n 0 tests/packages/machine.py tests/packages/secure_boot.py \
@@ -208,7 +208,7 @@ setup: ## install missing Debian packages, fetch the guest kernel
 	@scripts/fetch-kernel
 
 .PHONY: clean
-clean: ## remove what was built; fetched kernels and packages stay
+clean: ## remove what was built; kernels, and what was fetched, stay
 	rm -rf build/meson build/modules build/test build/demo build/campaign build/soak \
 		build/docs build/doctrees build/dist build/mutants build/meson-arm64 \
 		build/packages build/lab/vm
