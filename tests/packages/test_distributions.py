@@ -20,12 +20,14 @@ from tests.upgrade.release import repository
 RPM, ARCH = commands("install.rst", "packages/test_distributions")
 SPEC = ROOT / "packaging/rpm/ivshmem.spec"
 MACROS = Path(__file__).with_name("fedora.macros")
+# One that does it, or asks nobody, where there is none
+SUDO = str(ROOT / "tests/documents/bin")
 # makepkg refuses root
 AS_USER = "unshare --user --map-user=1000" if os.geteuid() == 0 else ""
-# The tools, where they cannot know what is installed, and makepkg's -si has no pacman to install
+# The tools, where they cannot know what is installed, and there is no pacman to install it
 TOOLS = """
 rpmbuild() { command rpmbuild --nodeps --load "$MACROS" --define "_topdir $HOME" "$@"; }
-makepkg() { $AS_USER env PACMAN=true makepkg --nodeps; }
+makepkg() { $AS_USER env PACMAN=true PATH="$SUDO:$PATH" makepkg --nodeps "$@"; }
 """
 
 # What distributions put elsewhere: a part of a path, and what it stands for
@@ -66,7 +68,7 @@ def follow(text, folder, sources, **environment):
     """Run commands of the document where the sources are, with a folder as home."""
     return run(["bash", "-ec", TOOLS + text], cwd=sources,
                env=dict(os.environ, HOME=str(folder), MACROS=str(MACROS), AS_USER=AS_USER,
-                        **environment))
+                        SUDO=SUDO, **environment))
 
 
 @pytest.fixture(scope="module", name="sources")

@@ -106,7 +106,8 @@ def test_program_is_built(document: str, command: str, tmp_path: Path, prefix: s
     (tmp_path / "hello.c").write_text(source)
     follow("make install-userspace", tmp_path, prefix, guest_kernel)
     [found] = tmp_path.rglob("libivshmem.pc")
-    subprocess.run(["bash", "-ec", command], cwd=tmp_path, check=True,
+    compiler = 'cc() { command cc -Wall -Wextra -Werror "$@"; }\n'
+    subprocess.run(["bash", "-ec", compiler + command], cwd=tmp_path, check=True,
                    env=dict(os.environ, PKG_CONFIG_PATH=str(found.parent),
                             PKG_CONFIG_SYSROOT_DIR=str(tmp_path)))
     assert (tmp_path / "a.out").exists()

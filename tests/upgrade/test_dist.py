@@ -121,8 +121,10 @@ def test_works_without_git(tarball, version, tmp_path):
 @pytest.fixture
 def signer():
     """The environment of somebody who has a key, and writes what changed into tags."""
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
         environment = {"GNUPGHOME": home, "GIT_EDITOR": "cp CHANGELOG.md", **identity()}
+        # Whatever this user signs with
+        environment["GIT_CONFIG_GLOBAL"] = "/dev/null"
         subprocess.run(["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-gen-key",
                         "Nobody <nobody@localhost>", "ed25519"], check=True,
                        env=dict(os.environ, **environment))
@@ -139,6 +141,7 @@ def test_signatures(origin, tarball, version, signer, tmp_path):
     for text, folder in ((TAG, "."), (SIGN, "."), (VERIFY, "build/dist")):
         done = follow(text, version, clone / folder, signer)
         assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+    assert "\n## " in git(clone, "tag", "--list", "--format=%(contents)")
     with (clone / "build/dist" / tarball.name).open("ab") as changed:
         changed.write(b"more")
     for line in VERIFY.splitlines():
