@@ -5,6 +5,7 @@
 
 ``until it ends``     in the background; it has to end, and well, before the next one there
 ``until stopped``     in the background; it is interrupted then
+``as root``           not by a user with sudo, as the text says, too
 ``opens PATH``        in the background; go on when a process there has opened PATH, or
                       listens there
 
@@ -36,7 +37,7 @@ from lab.paths import ROOT
 DOCUMENTS = ROOT / "Documentation"
 MARKS = ("run", "not run", "shows", "check", "install")
 # A comment before it, a language behind its fence
-MARKDOWN = re.compile(r"^(?:<!-- ([a-z ]+): (.*?) -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
+MARKDOWN = re.compile(r"^(?:<!-- ([a-z ]+): ([^\n]*?) -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
 # What is said of blocks that are commands, if anything
 SHELLS = ("", "sh", "bash", "shell", "console")
 NUMBER = re.compile(r"\b(?:0x)?[0-9a-f]*[0-9][0-9a-f]*\b")
@@ -63,7 +64,13 @@ class Block:
     @property
     def manner(self) -> str:
         """How it ends, if it is run in the background."""
-        return self.argument.partition(";")[2].partition(";")[0].strip()
+        manner = self.argument.partition(";")[2].partition(";")[0].strip()
+        return manner if manner.startswith("until ") else ""
+
+    @property
+    def as_root(self) -> bool:
+        """Whether it is not for a user."""
+        return self.argument.endswith("; as root")
 
     @property
     def opens(self) -> str:

@@ -4,6 +4,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,10 @@ PROGRAMS = {"ivshmem": USERSPACE / "tools/ivshmem/ivshmem",
 DEBIANS = dict(os.environ, PATH=f"/usr/bin:{os.environ['PATH']}")
 COMMAND = re.compile(r"^\s*(?:[#$] |sudo |\S.*?[|;&] ?|)(?:sudo |chrt --fifo \d+ )*"
                      r"(ivshmem(?:d|-blk-server)?)\s+([^|;&#>]*)", re.M)
+# Of each command of a shell
+FIRST_WORD = re.compile(r"(?:^|[|;&(`]|\b(?:do|then|while|if)\b)[ \t]*(?:! *)?([\w.-]+)", re.M)
+# Where users have them, these are not in the PATH of one
+ROOTS = ("ivshmemd", "modprobe", "rmmod", "insmod", "mount", "umount")
 FINDING = re.compile(r"^(OK|WARN|FAIL) +(\w+) +\S.*?: (.*)$", re.M)
 CALL = re.compile(r"\bfound\(findings,(.*?)\);\n", re.S)
 LITERALS = re.compile(r'"(?:[^"\\]|\\.)*"(?:\s*(?:PRI\w+|IVSHMEM_\w+|"(?:[^"\\]|\\.)*"))*')
@@ -119,11 +124,24 @@ def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.M))
     for block in [*everywhere(), *inline()]:
-        for words, variables in re.findall(r"^\s*(?:sudo )?make ([a-z -]+)([^#\n]*)", block.text,
+        for words, variables in re.findall(r"(?:^|&& )\s*(?:sudo )?make ([a-z -]+)([^#&\n]*)", block.text,
                                            re.M):
             assert set(words.split()) <= targets, block
             for name in re.findall(r"\b([A-Z]+)=", variables):
                 assert f"$({name})" in makefile, f"{block}: {name}"
+
+
+@pytest.mark.parametrize("block", marked("run") + marked("not run"), ids=str)
+def test_root_is_asked_for(block):
+    """Who is not root needs sudo for what only root may write, or finds in his PATH."""
+    text = block.text.replace("\\\n", " ")
+    if block.as_root:
+        assert "as root" in (DOCUMENTS / block.document).read_text().replace("\n", " ")
+        return
+    assert not re.search(r">\s*/(sys|proc)/", text)
+    for word in FIRST_WORD.findall(text):
+        assert word not in ROOTS and (shutil.which(word, path="/usr/bin:/bin") or
+                                      not shutil.which(word, path="/usr/sbin:/sbin")), word
 
 
 @pytest.mark.parametrize("block", marked("check"), ids=str)

@@ -7,6 +7,7 @@ modules with compilers that are emulated.
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,10 +19,11 @@ from lab import kernel, ivshmem_doorbell
 from lab.kernel import Kernel
 from lab.paths import LAB
 from lab.vm import VM
+from tests.documents.blocks import commands, marked
 
 from .conftest import Packages, names
 from .older import VERSION
-from .root import Root, base
+from .root import READER, Root, base
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can make files of other users")]
@@ -85,6 +87,7 @@ def installed(packages: Packages, target: Path) -> None:
         wanted = " ".join(f"/packages/{packages.older.name}/{name}_{VERSION}_*.deb"
                           for name in names(packages.older))
         root.run(f"apt-get install -y --no-install-recommends {wanted}")
+        root.run(READER)
         root.run(f"rm -f /etc/resolv.conf && cp -ax /. /packages/{target.name}")
 
 
@@ -139,6 +142,18 @@ def test_service(vm: VM) -> None:
     assert "own id   0" in vm.run("ivshmem info unix:/run/ivshmem/lab.sock").stdout
 
 
+def test_documented_service(vm: VM) -> None:
+    """What the quick start says of the next boot: a link of another group is served."""
+    [link] = [block.text for block in marked("check") if block.document == "quick-start.rst"]
+    [group, serve] = commands("quick-start.rst", "packages/machine")
+    file = "/etc/ivshmem/ivshmemd.conf.d/demo.conf"
+    vm.run(f"mkdir -p {file.rpartition('/')[0]}; cat >{file} <<'END'\n{link}\nEND")
+    assert re.search(r"^demo .* 0/8 ", vm.run(f"{group}\n{serve}", timeout=300).stdout, re.M)
+    assert vm.run("stat -c %G /run/ivshmem/demo.sock").stdout == "kvm\n"
+    vm.run(f"rm -r {file} /etc/systemd/system/ivshmemd.service.d; systemctl daemon-reload; "
+           "systemctl restart ivshmemd", timeout=300)
+
+
 def processes(vm: VM) -> list[str]:
     """The main processes of the services, all of which are active."""
     for unit in (*SERVICES, "ivshmemd@called.socket"):
@@ -160,7 +175,10 @@ def test_upgrade_in_use(vm: VM, packages: Packages) -> None:
     client = vm.spawn("exec ivshmem wait unix:/run/ivshmem/lab.sock --count 1")
     vm.wait_for("ivshmem server status | grep -E '^lab .* 1/8 '", timeout=120)
     before = processes(vm)
+    older = f"systemctl show -P Environment {' '.join(SERVICES)} | grep -c OLDER=1"
+    assert vm.run(older).stdout == "2\n"
     install(vm, packages.version, *names(packages.folder))
+    assert vm.run(older, check=False).stdout == "0\n"
     assert not set(before) & set(processes(vm))
     assert user.poll() is None and client.poll() is None
     assert "FAIL" not in vm.run("ivshmem doctor", timeout=300).stdout
