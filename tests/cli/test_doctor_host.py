@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What doctor finds on a host whose machines share nothing, or not with each other."""
+import lzma
 import os
 import re
 import shlex
 import shutil
 import struct
+import subprocess
 import time
 from pathlib import Path
 
@@ -254,6 +256,83 @@ def test_what_was_denied_lately(directory: Path):
     assert re.fullmatch(r'AppArmor denied libvirt-m: connect of /run/b\.sock '
                         r'\(2 times, last \d+ minutes ago\)', first)
     assert '/run/c.sock (1 time, last ' in second
+
+
+@root_only
+def test_what_cannot_be_read_is_said():
+    """Without the right to it, and not that all is well."""
+    script = ('touch /run/secret; chmod 600 /run/secret\n'
+              'mount -t tmpfs -o mode=711 tmpfs /var/log; mkdir -m 700 /var/log/audit\n'
+              'mount --bind /run/secret /dev/kmsg\n'
+              f'exec setpriv --reuid 65534 --regid 65534 --clear-groups {program()} doctor')
+    said = in_namespace(script, 1)
+    assert "WARN  denials     log: the kernel's and auditd's cannot be read" in said
+    assert 'run it as root' in said
+    assert 'denials' not in in_namespace(f'exec {program()} doctor', 1)
+
+
+def signed(folder: Path, release: str) -> Path:
+    """What modinfo takes for a module, signed as dkms does it."""
+    key = ('req -new -x509 -nodes -newkey rsa:2048 -days 9 -subj "/CN=key of nobody" '
+           '-keyout key -out pem')
+    sign = ('cms -sign -binary -nocerts -noattr -md sha256 -signer pem -inkey key -outform DER '
+            '-in ivshmem.ko -out signature')
+    subprocess.run(f"printf 'vermagic={release} SMP\\0' >info; gcc -c -x c /dev/null -o ivshmem.ko"
+                   ' && objcopy --add-section .modinfo=info ivshmem.ko'
+                   f' && openssl {key} && openssl {sign}', shell=True, check=True, cwd=folder,
+                   stderr=subprocess.DEVNULL)
+    signature = (folder / 'signature').read_bytes()
+    path = folder / 'ivshmem.ko'
+    # PKCS#7, and how long it is
+    path.write_bytes(path.read_bytes() + signature + bytes([0, 0, 2]) + bytes(5)
+                     + struct.pack('>L', len(signature)) + MARK)
+    return path
+
+
+MARK = b'~Module signature appended~\n'
+SIGNATURES = '''mount -t tmpfs tmpfs /sys/module; mkdir -p /sys/module/module/parameters
+echo Y >/sys/module/module/parameters/sig_enforce
+'''
+REFUSED = '5,7,1,-;Loading of module with unavailable key is rejected'
+
+
+@root_only
+@pytest.mark.parametrize('log, verdict', [(REFUSED, 'fail'), ('', 'warn'),
+                                          (REFUSED.replace('5', '13', 1), 'warn')])
+def test_a_module_of_a_key_that_is_not_enrolled(directory: Path, log: str, verdict: str):
+    """The log of the kernel tells, and not what a program has written there."""
+    module = signed(directory, os.uname().release)
+    (directory / 'log').write_text(log)
+    findings = examine(f'{SIGNATURES} mount --bind {directory}/log /dev/kmsg\n'
+                       'mount -t tmpfs tmpfs /var/lib',
+                       1 + (verdict == 'fail'), '--module', str(module))
+    found = problem(findings, 'module', verdict)
+    assert 'signed by key of nobody' in found['text']
+    assert 'mokutil --import /var/lib/dkms/mok.pub' in found['remedy']
+    if verdict == 'warn':
+        assert 'Key was rejected by service' in found['text']
+
+
+@root_only
+def test_a_compressed_module(directory: Path):
+    """It is told from one without a signature."""
+    module = signed(directory, os.uname().release)
+    packed = directory / 'ivshmem.ko.xz'
+    packed.write_bytes(lzma.compress(module.read_bytes(), check=lzma.CHECK_CRC32))
+    found = problem(examine(SIGNATURES, 1, '--module', str(packed)), 'module', 'warn')
+    assert 'signed by key of nobody' in found['text']
+    plain = module.read_bytes().removesuffix(MARK)
+    packed.write_bytes(lzma.compress(plain, check=lzma.CHECK_CRC32))
+    found = problem(examine(SIGNATURES, 2, '--module', str(packed)), 'module', 'fail')
+    assert 'not signed' in found['text']
+
+
+@root_only
+def test_a_signed_module_that_is_loaded(directory: Path):
+    """The kernel knows its key."""
+    module = signed(directory, os.uname().release)
+    findings = examine(f'{SIGNATURES} mkdir /sys/module/ivshmem', 1, '--module', str(module))
+    assert one(findings, 'module')['verdict'] == 'ok'
 
 
 def test_names_do_not_write_to_the_terminal(directory: Path):

@@ -48,6 +48,16 @@ bool kernel_wants_signatures(void);
 bool is_signed(const char *file);
 
 /**
+ * examine_signature() - of a signed module that has not been loaded
+ *
+ * Return: whether there was something to say about it.
+ */
+bool examine_signature(struct findings *findings, const char *file);
+
+/** ask_modinfo() - a field of a module file; false if it has none */
+bool ask_modinfo(const char *file, const char *field, char *line, size_t size);
+
+/**
  * examine_memory() - the file that an ivshmem-plain shares
  * @list: all devices, of which @device is one
  */

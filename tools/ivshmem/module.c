@@ -22,11 +22,11 @@
 #define BUILD_REMEDY	"build and install it for this kernel: make modules " \
 			"install KDIR=/lib/modules/%s/build"
 
-/* First line that `modinfo -F vermagic` prints. */
-static bool ask_modinfo(const char *program, const char *file, char *line,
-			size_t size)
+/* First line that `modinfo -F FIELD` prints. */
+static bool run_modinfo(const char *program, const char *file,
+			const char *field, char *line, size_t size)
 {
-	char *argv[] = { "modinfo", "-F", "vermagic", (char *)file, NULL };
+	char *argv[] = { "modinfo", "-F", (char *)field, (char *)file, NULL };
 	posix_spawn_file_actions_t actions;
 	int status = -1, ends[2];
 	bool ret = false;
@@ -54,7 +54,16 @@ static bool ask_modinfo(const char *program, const char *file, char *line,
 	return ret && status == 0;
 }
 
-/* The same from the file itself, if it is not compressed. */
+bool ask_modinfo(const char *file, const char *field, char *line, size_t size)
+{
+	if (!run_modinfo("modinfo", file, field, line, size) &&
+	    !run_modinfo("/sbin/modinfo", file, field, line, size))
+		return false;
+	line[strcspn(line, "\n")] = '\0';
+	return *line;
+}
+
+/* The release from the file itself, if it is not compressed. */
 static bool search_file(const char *file, char *line, size_t size)
 {
 	static const char key[] = "vermagic=";
@@ -79,8 +88,7 @@ static bool built_for(const char *file, char *release, size_t size)
 {
 	char line[256];
 
-	if (!ask_modinfo("modinfo", file, line, sizeof(line)) &&
-	    !ask_modinfo("/sbin/modinfo", file, line, sizeof(line)) &&
+	if (!ask_modinfo(file, "vermagic", line, sizeof(line)) &&
 	    !search_file(file, line, sizeof(line)))
 		return false;
 	line[strcspn(line, " \n")] = '\0';
@@ -129,8 +137,9 @@ static void examine_file(struct findings *findings, const char *file,
 		return;
 	}
 	if (!strcmp(release, kernel)) {
-		found(findings, VERDICT_OK, "module", file, NULL,
-		      "built for this kernel, %s", kernel);
+		if (!examine_signature(findings, file))
+			found(findings, VERDICT_OK, "module", file, NULL,
+			      "built for this kernel, %s", kernel);
 		return;
 	}
 	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel);
