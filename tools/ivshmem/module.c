@@ -19,8 +19,7 @@
 #define PLACES		"/{extra,updates,updates/dkms,weak-updates," \
 			"kernel/drivers/*}/ivshmem.ko*"
 
-#define BUILD_REMEDY	"build and install it for this kernel: make modules " \
-			"install KDIR=/lib/modules/%s/build"
+#define DKMS		"/var/lib/dkms/ivshmem"
 
 /* First line that `modinfo -F FIELD` prints. */
 static bool run_modinfo(const char *program, const char *file,
@@ -110,6 +109,28 @@ static bool same_series(const char *one, const char *other)
 	return !strncmp(one, other, n + (one[n] != '\0'));
 }
 
+/* dkms builds for each kernel whose headers are there. */
+static const char *build_remedy(const char *kernel, char remedy[512])
+{
+	char headers[256];
+
+	snprintf(headers, sizeof(headers), MODULES "%s/build", kernel);
+	if (access(DKMS, F_OK))
+		snprintf(remedy, 512, "build and install it for this kernel: "
+			 "make modules install KDIR=%s", headers);
+	else if (access(headers, F_OK))
+		snprintf(remedy, 512, "dkms needs the headers of this kernel: "
+			 "sudo apt install linux-headers-$(uname -r) (Fedora: "
+			 "kernel-devel); then dkms status -m ivshmem should "
+			 "say: installed");
+	else
+		snprintf(remedy, 512, "have dkms build it for this kernel: "
+			 "sudo dkms autoinstall; dkms status -m ivshmem should "
+			 "say: installed, or make.log below " DKMS " says why "
+			 "not");
+	return remedy;
+}
+
 static void examine_file(struct findings *findings, const char *file,
 			 const char *kernel)
 {
@@ -142,10 +163,9 @@ static void examine_file(struct findings *findings, const char *file,
 			      "built for this kernel, %s", kernel);
 		return;
 	}
-	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel);
 	close = same_series(release, kernel);
 	found(findings, close ? VERDICT_WARN : VERDICT_FAIL, "module", file,
-	      remedy, "built for kernel %s, but this one is %s%s", release,
+	      build_remedy(kernel, remedy), "built for kernel %s, but this one is %s%s", release,
 	      kernel, close ? ", which may refuse it" : "");
 }
 
@@ -169,16 +189,15 @@ static bool examine_others(struct findings *findings, const char *kernel)
 						 release);
 	}
 	globfree(&files);
-	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel);
-	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER, remedy,
-	      "installed for kernel %s, but this one is %s", releases, kernel);
+	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER,
+	      build_remedy(kernel, remedy), "installed for kernel %s, but this one is %s", releases, kernel);
 	return true;
 }
 
 void examine_module(struct findings *findings, const char *file)
 {
 	struct utsname kernel;
-	char pattern[512];
+	char pattern[512], remedy[512];
 	glob_t files;
 	size_t i;
 
@@ -198,6 +217,6 @@ void examine_module(struct findings *findings, const char *file)
 	}
 	if (!examine_others(findings, kernel.release))
 		found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER,
-		      "build and install it: make modules install",
+		      build_remedy(kernel.release, remedy),
 		      "not installed for any kernel");
 }
