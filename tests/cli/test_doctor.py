@@ -53,8 +53,9 @@ def examine(script: str, failures: int, *arguments: str) -> list[dict]:
 
 
 def verdicts(findings: list[dict]) -> list[tuple[str, str]]:
-    """What was looked at, and how it is."""
-    return [(finding['check'], finding['verdict']) for finding in findings]
+    """What was looked at, and how it is, but what is said of each machine."""
+    return [(finding['check'], finding['verdict']) for finding in findings
+            if finding['check'] != 'migration']
 
 
 def one(findings: list[dict], check: str) -> dict:
@@ -134,7 +135,7 @@ def test_each_device_of_each_machine(serve):
                                   machine.replace('NAME', 'two'),
                                   QEMU + '-name none']), 2)
     assert sorted((finding['subject'].split()[0], finding['verdict'])
-                  for finding in findings) == [
+                  for finding in findings if finding['check'] == 'share') == [
         ('one', 'fail'), ('one', 'ok'), ('two', 'fail'), ('two', 'ok')]
 
 

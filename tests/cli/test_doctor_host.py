@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What doctor finds on a host whose machines share nothing, or not with each other."""
+import lzma
 import os
 import re
 import shlex
 import shutil
 import struct
+import subprocess
 import time
 from pathlib import Path
 
@@ -254,6 +256,225 @@ def test_what_was_denied_lately(directory: Path):
     assert re.fullmatch(r'AppArmor denied libvirt-m: connect of /run/b\.sock '
                         r'\(2 times, last \d+ minutes ago\)', first)
     assert '/run/c.sock (1 time, last ' in second
+
+
+@pytest.mark.parametrize('more, said', [('', 'cannot be migrated or saved'),
+                                        (',master=off', 'cannot be migrated or saved'),
+                                        (',master=on', 'takes the memory along')])
+def test_migration(directory: Path, more: str, said: str):
+    """Of a machine that is well all the same; once, however many devices it has."""
+    command = qemu(directory / 'memory').strip() + more
+    found = one(examine(f'umask 117; {command}', 0), 'migration')
+    assert found['verdict'] == 'ok' and said in found['text']
+    other = '-object memory-backend-memfd,id=two,size=1M -device ivshmem-plain,memdev=two'
+    found = one(examine(f'umask 117; {command} {other}', 0), 'migration')
+    assert 'cannot be migrated or saved' in found['text']
+
+
+def test_slow_doorbells(serve):
+    command = machine(serve(peers=2).socket).strip()
+    found = problem(examine(f'{command},ioeventfd=off', 0), 'doorbells', 'warn')
+    assert 'ioeventfd=off' in found['text'] and 'leave out' in found['remedy']
+    assert not [found for found in examine(f'{command},ioeventfd=on', 0)
+                if found['check'] == 'doorbells']
+
+
+@pytest.mark.parametrize('vectors, first', [(1, 1), (4, 2), (2, 0)])
+def test_vectors_that_differ(serve, vectors: int, first: int):
+    link = serve(peers=3, vectors=2)
+    command = machine('/run/ivshmem/' + link.socket.name).replace('vectors=1',
+                                                                  f'vectors={vectors}')
+    findings = examine(f'{run_directory(link.socket.parent)}; {command}', 0)
+    if not first:
+        assert all(found['verdict'] == 'ok' for found in findings)
+        return
+    found = problem(findings, 'vectors', 'warn')
+    assert f'vectors={vectors}, but its link has 2' in found['text']
+    assert f'on vector {first} and above' in found['text']
+
+
+def test_a_socket_for_everybody(serve):
+    """Every user, that is, not who is let in by a group, and only if it can be reached."""
+    link = serve(peers=3, mode='0666')
+    link.socket.parent.chmod(0o755)
+    script = f'{run_directory(link.socket.parent)}\n'
+    found = problem(examine(script, 0), 'trust', 'warn')
+    assert 'every user of this host may connect' in found['text'] and '0666' in found['text']
+    elsewhere = machine(link.socket)
+    found = problem(examine(elsewhere + elsewhere, 0), 'trust', 'warn')
+    assert found['subject'] == str(link.socket)
+    for path, mode in ((link.socket, 0o660), (link.socket.parent, 0o700)):
+        before = path.stat().st_mode & 0o7777
+        path.chmod(mode)
+        for world in (script, elsewhere):
+            assert all(found['check'] != 'trust' for found in examine(world, 0))
+        path.chmod(before)
+
+
+# As a host with libvirt has it, whether or not this one does
+LIBVIRT = '''mkdir -p /run/etc/libvirt/qemu; cp -a /etc/passwd /etc/group /etc/ld.so* /run/etc
+cp %s /run/etc/libvirt/qemu.conf; cp %s /run/etc/libvirt/qemu; mount --bind /run/etc /etc
+'''
+DOMAIN = '''<qemu:arg value='{&quot;id&quot;:&quot;m&quot;,
+&quot;mem-path&quot;:&quot;/dev/zero&quot;,&quot;size&quot;:1}'/>
+<qemu:arg value='memory-backend-file,id=n,mem-path=/dev/shm,size=1'/>
+'''
+
+
+@root_only
+@pytest.mark.parametrize('configuration, listed', [
+    ('', False), ('#cgroup_device_acl = [ "/dev/zero" ]\n', False),
+    ('cgroup_device_acl = [ "/dev/zero1",\n "/dev/null"\n]\nother = [ "/dev/zero" ]\n', False),
+    ('cgroup_device_acl = [\n  "/dev/null", # ]\n  "/dev/zero"\n]\n', True)])
+def test_device_nodes_that_libvirt_keeps_back(directory: Path, configuration: str, listed: bool):
+    (directory / 'qemu.conf').write_text(configuration)
+    (directory / 'm.xml').write_text(DOMAIN)
+    # Whether a QEMU could use such memory does not matter.
+    shutil.copy('/bin/sh', directory / 'qemu-system-none')
+    script = (f'{LIBVIRT % (directory / "qemu.conf", directory / "m.xml")}'
+              f'{directory}/qemu-system-none -c "sleep 1000; :" sh '
+              '-object memory-backend-file,id=m,mem-path=/dev/zero,share=on '
+              '-device ivshmem-plain,memdev=m &\n'
+              'until grep -q qemu-system /proc/$!/comm; do :; done')
+    found = [found for found in examine(script, 0) if found['check'] == 'cgroup']
+    assert [entry['subject'].split()[0] for entry in found] == (
+        [] if listed else ['qemu-system-none', '/etc/libvirt/qemu/m.xml'])
+    for entry in found:
+        assert entry['verdict'] == 'warn' and '/dev/zero is a device node' in entry['text']
+        assert entry['remedy'].startswith('add "/dev/zero" to cgroup_device_acl')
+
+
+# A guest with two devices and our driver, as far as sysfs and udev tell
+DEVICES = '''mkdir /run/dev; mknod -m 666 /run/dev/null c 1 3; mount -t tmpfs tmpfs /dev
+cp -a /run/dev/null /dev/null; mkdir -p /dev/ivshmem/by-path /dev/ivshmem/by-name
+mount -t tmpfs tmpfs /sys/bus/pci/devices; mkdir /run/ivshmem-driver; n=0
+for address in 0000:00:10.0 0000:00:11.0; do
+  cd /sys/bus/pci/devices; mkdir -p $address/ivshmem/ivshmem$n; cd $address
+  echo 0x1af4 >vendor; echo 0x1110 >device; ln -s /none/ivshmem driver
+  printf '%s\\n' '0x10 0x1f 0' '0x0 0x0 0' '0x100000 0x1fffff 0' >resource; n=$((n + 1))
+done
+cd /; ln -s ../../ivshmem0 /dev/ivshmem/by-path/pci-0000:00:10.0
+'''
+
+
+@root_only
+def test_which_device_is_which():
+    """The names of each that stay, of itself and its sections."""
+    findings = examine(f'{DEVICES}\n ln -s ../../ivshmem0.1 /dev/ivshmem/by-name/camera\n'
+                       'ln -s ../../ivshmem11 /dev/ivshmem/by-path/pci-0000:00:1b.0\n', 2)
+    first, second = (found for found in findings if found['check'] == 'name')
+    assert (first['subject'], first['verdict']) == ('/dev/ivshmem0', 'ok')
+    assert first['text'].endswith(': /dev/ivshmem/by-name/camera, '
+                                  '/dev/ivshmem/by-path/pci-0000:00:10.0')
+    assert (second['subject'], second['verdict']) == ('/dev/ivshmem1', 'warn')
+    assert 'is 0000:00:11.0, but no link' in second['text']
+    assert 'udev rule' in second['remedy']
+
+
+@root_only
+def test_one_device_needs_no_name():
+    findings = examine(f'{DEVICES} rm -r /sys/bus/pci/devices/0000:00:11.0', 1)
+    assert 'name' not in [found['check'] for found in findings]
+
+
+@root_only
+@pytest.mark.parametrize('headers', [True, False])
+def test_the_module_of_another_kernel(directory: Path, headers: bool):
+    """Who has dkms does not build by hand."""
+    (directory / 'ivshmem.ko').write_bytes(b'vermagic=5.5.5 SMP\0')
+    script = ('mount -t tmpfs tmpfs /var/lib; mkdir /run/upper /run/work\n'
+              'mount -t overlay -o lowerdir=/usr/lib,upperdir=/run/upper,workdir=/run/work '
+              'lib /usr/lib; mkdir -p /lib/modules; mount -t tmpfs tmpfs /lib/modules\n'
+              f'mkdir -p /lib/modules/$(uname -r)/{"build" if headers else ""}\n')
+    arguments = 2, '--module', f'{directory}/ivshmem.ko'
+    found = problem(examine(script, *arguments), 'module', 'fail')
+    assert 'make modules install KDIR=' in found['remedy']
+    found = problem(examine(f'{script} mkdir -p /var/lib/dkms/ivshmem', *arguments), 'module',
+                    'fail')
+    assert 'dkms status -m ivshmem' in found['remedy']
+    assert ('apt install linux-headers-$(uname -r)' in found['remedy']) != headers
+    unbound = f'{DEVICES} rm /sys/bus/pci/devices/*/driver; {script} mkdir -p /var/lib/dkms/ivshmem'
+    there = 'mkdir -p /lib/modules/5.5.5/extra; touch /lib/modules/5.5.5/extra/ivshmem.ko'
+    for world in (unbound, f'{unbound}\n{there}'):
+        for found in examine(world, 4):
+            assert found['check'] != 'module' or 'dkms status' in found['remedy']
+
+
+@root_only
+def test_what_cannot_be_read_is_said():
+    """Without the right to it, and not that all is well."""
+    script = ('touch /run/secret; chmod 600 /run/secret\n'
+              'mount -t tmpfs -o mode=711 tmpfs /var/log; mkdir -m 700 /var/log/audit\n'
+              'mount --bind /run/secret /dev/kmsg\n'
+              f'exec setpriv --reuid 65534 --regid 65534 --clear-groups {program()} doctor')
+    said = in_namespace(script, 1)
+    assert "WARN  denials     log: the kernel's and auditd's cannot be read" in said
+    assert 'run it as root' in said
+    assert 'denials' not in in_namespace(f'exec {program()} doctor', 1)
+
+
+def signed(folder: Path, release: str) -> Path:
+    """What modinfo takes for a module, signed as dkms does it."""
+    key = ('req -new -x509 -nodes -newkey rsa:2048 -days 9 -subj "/CN=key of nobody" '
+           '-keyout key -out pem')
+    sign = ('cms -sign -binary -nocerts -noattr -md sha256 -signer pem -inkey key -outform DER '
+            '-in ivshmem.ko -out signature')
+    subprocess.run(f"printf 'vermagic={release} SMP\\0' >info; gcc -c -x c /dev/null -o ivshmem.ko"
+                   ' && objcopy --add-section .modinfo=info ivshmem.ko'
+                   f' && openssl {key} && openssl {sign}', shell=True, check=True, cwd=folder,
+                   stderr=subprocess.DEVNULL)
+    signature = (folder / 'signature').read_bytes()
+    path = folder / 'ivshmem.ko'
+    # PKCS#7, and how long it is
+    path.write_bytes(path.read_bytes() + signature + bytes([0, 0, 2]) + bytes(5)
+                     + struct.pack('>L', len(signature)) + MARK)
+    return path
+
+
+MARK = b'~Module signature appended~\n'
+SIGNATURES = '''mount -t tmpfs tmpfs /sys/module; mkdir -p /sys/module/module/parameters
+echo Y >/sys/module/module/parameters/sig_enforce
+'''
+REFUSED = '5,7,1,-;Loading of module with unavailable key is rejected'
+
+
+@root_only
+@pytest.mark.parametrize('log, verdict', [(REFUSED, 'fail'), ('', 'warn'),
+                                          (REFUSED.replace('5', '13', 1), 'warn')])
+def test_a_module_of_a_key_that_is_not_enrolled(directory: Path, log: str, verdict: str):
+    """The log of the kernel tells, and not what a program has written there."""
+    module = signed(directory, os.uname().release)
+    (directory / 'log').write_text(log)
+    findings = examine(f'{SIGNATURES} mount --bind {directory}/log /dev/kmsg\n'
+                       'mount -t tmpfs tmpfs /var/lib',
+                       1 + (verdict == 'fail'), '--module', str(module))
+    found = problem(findings, 'module', verdict)
+    assert 'signed by key of nobody' in found['text']
+    assert 'mokutil --import /var/lib/dkms/mok.pub' in found['remedy']
+    if verdict == 'warn':
+        assert 'Key was rejected by service' in found['text']
+
+
+@root_only
+def test_a_compressed_module(directory: Path):
+    """It is told from one without a signature."""
+    module = signed(directory, os.uname().release)
+    packed = directory / 'ivshmem.ko.xz'
+    packed.write_bytes(lzma.compress(module.read_bytes(), check=lzma.CHECK_CRC32))
+    found = problem(examine(SIGNATURES, 1, '--module', str(packed)), 'module', 'warn')
+    assert 'signed by key of nobody' in found['text']
+    plain = module.read_bytes().removesuffix(MARK)
+    packed.write_bytes(lzma.compress(plain, check=lzma.CHECK_CRC32))
+    found = problem(examine(SIGNATURES, 2, '--module', str(packed)), 'module', 'fail')
+    assert 'not signed' in found['text']
+
+
+@root_only
+def test_a_signed_module_that_is_loaded(directory: Path):
+    """The kernel knows its key."""
+    module = signed(directory, os.uname().release)
+    findings = examine(f'{SIGNATURES} mkdir /sys/module/ivshmem', 1, '--module', str(module))
+    assert one(findings, 'module')['verdict'] == 'ok'
 
 
 def test_names_do_not_write_to_the_terminal(directory: Path):

@@ -307,6 +307,38 @@ def test_doctor_on_all_devices(guest: Guest):
     assert 'remedy: ' in text
 
 
+def test_doctor_on_names_that_stay(guest: Guest):
+    """These machines have no udev, and so none, but what is made here."""
+    guest.vm.run('mkdir -p /dev/ivshmem/by-path && '
+                 f'ln -s ../..{PLAIN.removeprefix("/dev")} /dev/ivshmem/by-path/pci-mine')
+    try:
+        found = {finding['subject']: finding for finding in guest.findings()
+                 if finding['check'] == 'name'}
+    finally:
+        guest.vm.run('rm -r /dev/ivshmem')
+    assert {node: finding['verdict'] for node, finding in found.items()} == {
+        DOORBELL: 'warn', PLAIN: 'ok', PLAIN_TOO: 'warn'}
+    assert found[PLAIN]['text'].endswith(': /dev/ivshmem/by-path/pci-mine')
+    assert pci_address(guest, DOORBELL) in found[DOORBELL]['text']
+
+
+def test_doctor_on_programs_that_may_disturb_each_other(guest: Guest):
+    """Two that have it open are one too many while nothing divides the memory."""
+    waiters = [guest.start(f'wait {DOORBELL}')]
+    try:
+        assert 'users' not in [found['check'] for found in guest.findings(DOORBELL)]
+        waiters.append(guest.start(f'wait {DOORBELL}'))
+        found = one(guest.findings(DOORBELL), 'users')
+    finally:
+        for waiter in waiters:
+            waiter.kill()
+            waiter.wait()
+    assert found['verdict'] == 'warn'
+    assert 'unformatted, and 2 programs have it open' in found['text']
+    assert f'ivshmem ({waiters[0].pid})' in found['text']
+    assert f'ivshmem format {DOORBELL} raw=' in found['remedy']
+
+
 def test_doctor_on_a_slow_mapping(guest: Guest):
     attribute = '/sys/class/ivshmem/ivshmem0/cache_mode'
     guest.vm.run(f'echo uc > {attribute}')

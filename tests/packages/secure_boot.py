@@ -6,6 +6,7 @@ commands of Documentation/secure-boot.rst are run. dkms builds on the host, whic
 """
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -108,6 +109,10 @@ def test_only_what_is_signed_is_loaded(machine):
         machine.wait_console(f"Loading of {what} is rejected")
         assert f"oading of {what}" in guide
     assert done.stderr.strip() in guide
+    said = machine.run("ivshmem doctor", check=False).stdout
+    assert re.search(r"FAIL +module .*/updates/dkms/ivshmem\.ko: signed by DKMS module signing "
+                     r"key, but the kernel has refused a 'module with unavailable key'", said), said
+    assert f"sudo mokutil --import {KEYS}/mok.pub" in said
 
 
 def test_programs_do_not_drive_the_device(machine):

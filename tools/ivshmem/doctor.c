@@ -38,6 +38,7 @@ static void examine_machine(struct findings *findings, const char *module)
 	/* Looking into programs takes time, which a guest can spare. */
 	if (is_host || !access("/dev/kvm", F_OK))
 		examine_programs(findings);
+	examine_device_acl(findings);
 	examine_denials(findings);
 	/* A host need not have a device; a guest without one has nothing. */
 	if (devices.count || !is_host)

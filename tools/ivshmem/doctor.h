@@ -29,6 +29,13 @@ void examine_node(struct findings *findings, const char *path);
 /** examine_driven() - a device that is driven through VFIO or sysfs, likewise */
 void examine_driven(struct findings *findings, const char *address);
 
+/** examine_names() - the stable names of several devices */
+void examine_names(struct findings *findings,
+		   const struct pci_devices *devices);
+
+/** examine_users() - which programs have an unformatted device open */
+void examine_users(struct findings *findings, const char *node);
+
 /** examine_polling() - what it costs that an open device is not interrupted */
 void examine_polling(struct findings *findings, const struct attachment *at);
 
@@ -48,15 +55,38 @@ bool kernel_wants_signatures(void);
 bool is_signed(const char *file);
 
 /**
+ * examine_signature() - of a signed module that has not been loaded
+ *
+ * Return: whether there was something to say about it.
+ */
+bool examine_signature(struct findings *findings, const char *file);
+
+/** ask_modinfo() - a field of a module file; false if it has none */
+bool ask_modinfo(const char *file, const char *field, char *line, size_t size);
+
+/**
  * examine_memory() - the file that an ivshmem-plain shares
  * @list: all devices, of which @device is one
  */
 void examine_memory(struct findings *findings, const struct qemu_device *list,
 		    const struct qemu_device *device, const char *subject);
 
-/** examine_chardev() - the socket of the server of an ivshmem-doorbell */
-void examine_chardev(struct findings *findings,
+/** examine_chardev() - likewise, the socket of the server of an ivshmem-doorbell */
+void examine_chardev(struct findings *findings, const struct qemu_device *list,
 		     const struct qemu_device *device, const char *subject);
+
+/** examine_trust() - whether every user of the host may connect to a socket */
+void examine_trust(struct findings *findings, const char *socket);
+
+/** is_same_socket() - whether a machine has joined the link of that socket */
+bool is_same_socket(const struct qemu_device *device, const char *socket);
+
+/** examine_vectors() - whether the machines of a link have as many as it has */
+void examine_vectors(struct findings *findings, const char *socket,
+		     unsigned int vectors);
+
+/** examine_device_acl() - whether libvirt lets machines have their device nodes */
+void examine_device_acl(struct findings *findings);
 
 /** examine_libvirt() - whether machines of libvirt may join a link */
 void examine_libvirt(struct findings *findings, const char *socket);

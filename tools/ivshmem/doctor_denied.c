@@ -5,21 +5,18 @@
  */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "doctor.h"
+#include "kernel_log.h"
 
 #define AUDIT_LOG	"/var/log/audit/audit.log"
 /* So much of its end */
 #define AUDIT_TAIL	(256 * 1024)
-/* Records of the kernel's log, whose buffer has a few 10,000 at most */
-#define RECORDS_MAX	100000
 #define SHOWN_MAX	8
 /* In seconds: what is older may have a rule by now. */
 #define RECENT		3600
@@ -104,8 +101,9 @@ static void add_denial(struct denials *denials, const char *text, time_t when)
 		denial->last = when;
 }
 
-static void take_record(struct denials *denials, const char *record)
+static void take_record(void *context, const char *record)
 {
+	struct denials *denials = context;
 	char name[128] = "", profile[64] = "", text[256], operation[32] = "";
 	time_t when = time_of(record);
 	bool armor;
@@ -128,43 +126,32 @@ static void take_record(struct denials *denials, const char *record)
 	add_denial(denials, text, when);
 }
 
-static void read_kernel_log(struct denials *denials)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	unsigned int priority;
-	char record[8192];
-	int records = 0;
-	ssize_t n;
-
-	while (fd >= 0 && records++ < RECORDS_MAX) {
-		n = read(fd, record, sizeof(record) - 1);
-		/* What was overwritten meanwhile is passed over. */
-		if (n < 0 && errno == EPIPE)
-			continue;
-		if (n <= 0)
-			break;
-		record[n] = '\0';
-		/* Of the kernel itself: programs can write there, too. */
-		if (sscanf(record, "%u,", &priority) == 1 && priority < 8)
-			take_record(denials, record);
-	}
-	if (fd >= 0)
-		close(fd);
-}
-
-static void read_audit_log(struct denials *denials)
+/* None at all is not an error. */
+static int read_audit_log(struct denials *denials)
 {
 	FILE *file = fopen(AUDIT_LOG, "re");
 	char line[4096];
 	struct stat st;
 
 	if (!file)
-		return;
+		return errno == ENOENT ? 0 : -errno;
 	if (!fstat(fileno(file), &st) && st.st_size > AUDIT_TAIL)
 		fseek(file, -AUDIT_TAIL, SEEK_END);
 	while (fgets(line, sizeof(line), file))
 		take_record(denials, line);
 	fclose(file);
+	return 0;
+}
+
+static void say_unread(struct findings *findings, int kernel, int audit)
+{
+	if (kernel || audit)
+		found(findings, VERDICT_WARN, "denials", "log",
+		      "run it as root: sudo ivshmem doctor", "%s%s%s cannot be "
+		      "read (%s): what AppArmor and SELinux have denied is not "
+		      "known", kernel ? "the kernel's" : "",
+		      kernel && audit ? " and " : "", audit ? "auditd's" : "",
+		      strerror(kernel ? -kernel : -audit));
 }
 
 void examine_denials(struct findings *findings)
@@ -172,10 +159,11 @@ void examine_denials(struct findings *findings)
 	struct denials denials = { .now = time(NULL) };
 	const struct denial *denial;
 	unsigned int i;
+	int kernel;
 	time_t ago;
 
-	read_kernel_log(&denials);
-	read_audit_log(&denials);
+	kernel = read_kernel_log(take_record, &denials);
+	say_unread(findings, kernel, read_audit_log(&denials));
 	for (i = 0; i < denials.shown; i++) {
 		denial = &denials.list[i];
 		ago = denials.now - denial->last;

@@ -97,6 +97,7 @@ void examine_devices(struct findings *findings,
 		      "there is no ivshmem device (1af4:1110)");
 	for (i = 0; i < devices->count; i++)
 		examine_device(findings, &devices->list[i], module);
+	examine_names(findings, devices);
 	if (module)
 		examine_module(findings, module);
 }
@@ -295,6 +296,9 @@ static void examine_inside(struct findings *findings, const char *check,
 	      "works; %s of memory", format_size(at.info.memory_size, size));
 	examine_cache(findings, &at);
 	examine_interrupts(findings, &at);
+	if (at.info.backend == IVSHMEM_BACKEND_SERVER)
+		examine_vectors(findings, address + strlen("unix:"),
+				at.info.vectors);
 	examine_region(findings, &at);
 	detach(&at);
 }
@@ -330,6 +334,7 @@ void examine_socket(struct findings *findings, const char *path)
 		      "name the socket of a server", "not a socket");
 		return;
 	}
+	examine_trust(findings, path);
 	examine_inside(findings, "server", address);
 }
 

@@ -44,6 +44,65 @@ static void examine_sharing(struct findings *findings,
 	      ", as its mappings show" : " (share=off)");
 }
 
+static void examine_doorbells(struct findings *findings,
+			      const struct qemu_device *device,
+			      const char *subject)
+{
+	if (device->slow)
+		found(findings, VERDICT_WARN, "doorbells", subject,
+		      "leave out ioeventfd=off (libvirt: <msi "
+		      "ioeventfd='off'/>)", "ioeventfd=off: each doorbell that "
+		      "the machine rings has to wake QEMU, which is several "
+		      "times slower than the kernel alone");
+}
+
+/* Once for each machine: one of its devices is enough. */
+static void examine_migration(struct findings *findings,
+			      const struct qemu_device *list, ssize_t left,
+			      const char *subject)
+{
+	pid_t pid = list->pid;
+	bool master = true;
+
+	for (; left > 0 && list->pid == pid; list++, left--)
+		master = master && list->master;
+	if (master)
+		found(findings, VERDICT_OK, "migration", subject, NULL,
+		      "master=on: takes the memory along when it is migrated "
+		      "or saved; others unplug their devices before, and plug "
+		      "them in again after it");
+	else
+		found(findings, VERDICT_OK, "migration", subject, NULL,
+		      "cannot be migrated or saved while the device is plugged "
+		      "in, without master=on: unplug it before, and plug it in "
+		      "again at the destination");
+}
+
+void examine_vectors(struct findings *findings, const char *socket,
+		     unsigned int vectors)
+{
+	struct qemu_device *list;
+	char subject[128];
+	ssize_t i, count;
+
+	count = qemu_find(&list);
+	for (i = 0; i < count; i++) {
+		if (!list[i].doorbell || list[i].vectors == vectors ||
+		    !is_same_socket(&list[i], socket))
+			continue;
+		found(findings, VERDICT_WARN, "vectors",
+		      qemu_name(&list[i], subject),
+		      "give the device as many vectors as the link: vectors= "
+		      "of -device (libvirt: <msi vectors=''/>)",
+		      "vectors=%u, but its link has %u: doorbells on vector %u "
+		      "and above never arrive", (unsigned int)list[i].vectors,
+		      vectors, vectors < list[i].vectors ? vectors :
+		      (unsigned int)list[i].vectors);
+	}
+	if (count >= 0)
+		free(list);
+}
+
 size_t examine_qemu(struct findings *findings)
 {
 	struct qemu_device *list;
@@ -57,13 +116,16 @@ size_t examine_qemu(struct findings *findings)
 		return 0;
 	}
 	for (i = 0; i < count; i++) {
-		snprintf(subject, sizeof(subject), "%s (process %d)",
-			 list[i].machine, (int)list[i].pid);
+		qemu_name(&list[i], subject);
 		examine_sharing(findings, &list[i], subject);
 		if (list[i].doorbell)
-			examine_chardev(findings, &list[i], subject);
+			examine_chardev(findings, list, &list[i], subject);
 		else
 			examine_memory(findings, list, &list[i], subject);
+		examine_doorbells(findings, &list[i], subject);
+		if (!i || list[i - 1].pid != list[i].pid)
+			examine_migration(findings, &list[i], count - i,
+					  subject);
 	}
 	free(list);
 	return (size_t)count;

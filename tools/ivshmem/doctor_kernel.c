@@ -42,13 +42,13 @@ bool is_signed(const char *file)
 {
 	static const char mark[] = "~Module signature appended~\n";
 	const char *suffix = strrchr(file, '.');
-	char end[sizeof(mark)] = "";
+	char end[sizeof(mark)] = "", line[64];
 	FILE *input;
 	bool ret;
 
-	/* What is compressed has it inside. */
+	/* What is compressed has it inside: "PKCS#7". */
 	if (!suffix || strcmp(suffix, ".ko"))
-		return true;
+		return ask_modinfo(file, "sig_id", line, sizeof(line));
 	input = fopen(file, "re");
 	if (!input)
 		return false;

@@ -33,6 +33,8 @@ static bool examine_format(struct findings *findings, struct attachment *at,
 	if (region->state == IVSHMEM_UNFORMATTED) {
 		found(findings, VERDICT_OK, "format", at->address, NULL,
 		      "unformatted: all of the memory belongs to programs");
+		if (at->info.backend == IVSHMEM_BACKEND_DEVICE)
+			examine_users(findings, at->address);
 		return false;
 	}
 	if (region->state == IVSHMEM_REFUSED) {

@@ -21,13 +21,15 @@
 
 #define SEARCH	1U
 #define WRITE	2U
+#define LINKS	"/run/ivshmem/"
 
-/* Whose rights a process has. */
+/* Whose rights a process has; of @anybody those that every user has. */
 struct rights {
 	unsigned int uid;
 	unsigned int gid;
 	gid_t groups[NGROUPS_MAX];
 	size_t nr_groups;
+	bool anybody;
 };
 
 /* What may not be used, of all that is on the way to a socket. */
@@ -87,6 +89,8 @@ static bool is_member(const struct rights *rights, gid_t gid)
 static bool may(const struct rights *rights, const struct stat *st,
 		unsigned int what)
 {
+	if (rights->anybody)
+		return st->st_mode & what;
 	if (!rights->uid)
 		return true;
 	if (rights->uid == st->st_uid)
@@ -94,7 +98,7 @@ static bool may(const struct rights *rights, const struct stat *st,
 	return st->st_mode & (is_member(rights, st->st_gid) ? what << 3 : what);
 }
 
-/* True, too, if it cannot be told: it has a list of its own, or is not seen. */
+/* Without objection if it cannot be told: it has a list of its own, or is not seen. */
 static bool may_use(pid_t pid, const struct rights *rights, unsigned int what,
 		    struct obstacle *place)
 {
@@ -104,10 +108,11 @@ static bool may_use(pid_t pid, const struct rights *rights, unsigned int what,
 
 	fd = process_open(pid, place->path);
 	if (fd < 0)
-		return true;
+		return !rights->anybody;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	if (!fstat(fd, &place->st) &&
-	    getxattr(name, "system.posix_acl_access", NULL, 0) < 0)
+	    (rights->anybody ||
+	     getxattr(name, "system.posix_acl_access", NULL, 0) < 0))
 		ret = may(rights, &place->st, what);
 	close(fd);
 	return ret;
@@ -202,7 +207,56 @@ static void examine_path(struct findings *findings, const char *subject,
 	close(fd);
 }
 
-void examine_chardev(struct findings *findings,
+bool is_same_socket(const struct qemu_device *device, const char *socket)
+{
+	struct stat ours, theirs;
+	bool ret;
+	int fd;
+
+	if (!*device->socket || stat(socket, &ours))
+		return false;
+	fd = process_open(device->pid, device->socket);
+	if (fd < 0)
+		return false;
+	ret = !fstat(fd, &theirs) && ours.st_dev == theirs.st_dev &&
+	      ours.st_ino == theirs.st_ino;
+	close(fd);
+	return ret;
+}
+
+static void say_open(struct findings *findings, pid_t pid, const char *socket)
+{
+	const struct rights rights = { .anybody = true };
+	struct obstacle place;
+
+	if (*socket != '/' || !may_connect(pid, &rights, socket, &place))
+		return;
+	found(findings, VERDICT_WARN, "trust", socket,
+	      "mode = 0660 and group = kvm, or another one, in ivshmemd.conf; "
+	      "or allow =, which names those who may join",
+	      "every user of this host may connect, unless the server refuses: "
+	      "mode %04o; a peer can write all of the memory, and ring "
+	      "everybody", (unsigned int)place.st.st_mode & 07777);
+}
+
+void examine_trust(struct findings *findings, const char *socket)
+{
+	say_open(findings, getpid(), socket);
+}
+
+/* Those of links are looked at by themselves, and others once. */
+static bool is_new(const struct qemu_device *list,
+		   const struct qemu_device *device)
+{
+	if (!strncmp(device->socket, LINKS, strlen(LINKS)))
+		return false;
+	for (; list < device; list++)
+		if (!strcmp(list->socket, device->socket))
+			return false;
+	return true;
+}
+
+void examine_chardev(struct findings *findings, const struct qemu_device *list,
 		     const struct qemu_device *device, const char *subject)
 {
 	struct obstacle obstacle;
@@ -217,6 +271,8 @@ void examine_chardev(struct findings *findings,
 	if (!*device->socket)
 		return;
 	examine_path(findings, subject, device);
+	if (is_new(list, device))
+		say_open(findings, device->pid, device->socket);
 	if (read_rights(device->pid, &rights) &&
 	    !may_connect(device->pid, &rights, device->socket, &obstacle))
 		say_refused(findings, subject, device->socket, rights.uid,
@@ -233,6 +289,7 @@ static void examine_user(struct findings *findings, const char *name,
 
 	if (!passwd)
 		return;
+	rights.anybody = false;
 	rights.uid = passwd->pw_uid;
 	rights.gid = passwd->pw_gid;
 	if (getgrouplist(name, passwd->pw_gid, rights.groups, &count) < 0)

@@ -19,14 +19,13 @@
 #define PLACES		"/{extra,updates,updates/dkms,weak-updates," \
 			"kernel/drivers/*}/ivshmem.ko*"
 
-#define BUILD_REMEDY	"build and install it for this kernel: make modules " \
-			"install KDIR=/lib/modules/%s/build"
+#define DKMS		"/var/lib/dkms/ivshmem"
 
-/* First line that `modinfo -F vermagic` prints. */
-static bool ask_modinfo(const char *program, const char *file, char *line,
-			size_t size)
+/* First line that `modinfo -F FIELD` prints. */
+static bool run_modinfo(const char *program, const char *file,
+			const char *field, char *line, size_t size)
 {
-	char *argv[] = { "modinfo", "-F", "vermagic", (char *)file, NULL };
+	char *argv[] = { "modinfo", "-F", (char *)field, (char *)file, NULL };
 	posix_spawn_file_actions_t actions;
 	int status = -1, ends[2];
 	bool ret = false;
@@ -54,7 +53,16 @@ static bool ask_modinfo(const char *program, const char *file, char *line,
 	return ret && status == 0;
 }
 
-/* The same from the file itself, if it is not compressed. */
+bool ask_modinfo(const char *file, const char *field, char *line, size_t size)
+{
+	if (!run_modinfo("modinfo", file, field, line, size) &&
+	    !run_modinfo("/sbin/modinfo", file, field, line, size))
+		return false;
+	line[strcspn(line, "\n")] = '\0';
+	return *line;
+}
+
+/* The release from the file itself, if it is not compressed. */
 static bool search_file(const char *file, char *line, size_t size)
 {
 	static const char key[] = "vermagic=";
@@ -79,8 +87,7 @@ static bool built_for(const char *file, char *release, size_t size)
 {
 	char line[256];
 
-	if (!ask_modinfo("modinfo", file, line, sizeof(line)) &&
-	    !ask_modinfo("/sbin/modinfo", file, line, sizeof(line)) &&
+	if (!ask_modinfo(file, "vermagic", line, sizeof(line)) &&
 	    !search_file(file, line, sizeof(line)))
 		return false;
 	line[strcspn(line, " \n")] = '\0';
@@ -100,6 +107,28 @@ static bool same_series(const char *one, const char *other)
 	n += one[n] == '.';
 	n += strcspn(one + n, ".-");
 	return !strncmp(one, other, n + (one[n] != '\0'));
+}
+
+/* dkms builds for each kernel whose headers are there. */
+static const char *build_remedy(const char *kernel, char remedy[512])
+{
+	char headers[256];
+
+	snprintf(headers, sizeof(headers), MODULES "%s/build", kernel);
+	if (access(DKMS, F_OK))
+		snprintf(remedy, 512, "build and install it for this kernel: "
+			 "make modules install KDIR=%s", headers);
+	else if (access(headers, F_OK))
+		snprintf(remedy, 512, "dkms needs the headers of this kernel: "
+			 "sudo apt install linux-headers-$(uname -r) (Fedora: "
+			 "kernel-devel); then dkms status -m ivshmem should "
+			 "say: installed");
+	else
+		snprintf(remedy, 512, "have dkms build it for this kernel: "
+			 "sudo dkms autoinstall; dkms status -m ivshmem should "
+			 "say: installed, or make.log below " DKMS " says why "
+			 "not");
+	return remedy;
 }
 
 static void examine_file(struct findings *findings, const char *file,
@@ -129,14 +158,14 @@ static void examine_file(struct findings *findings, const char *file,
 		return;
 	}
 	if (!strcmp(release, kernel)) {
-		found(findings, VERDICT_OK, "module", file, NULL,
-		      "built for this kernel, %s", kernel);
+		if (!examine_signature(findings, file))
+			found(findings, VERDICT_OK, "module", file, NULL,
+			      "built for this kernel, %s", kernel);
 		return;
 	}
-	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel);
 	close = same_series(release, kernel);
 	found(findings, close ? VERDICT_WARN : VERDICT_FAIL, "module", file,
-	      remedy, "built for kernel %s, but this one is %s%s", release,
+	      build_remedy(kernel, remedy), "built for kernel %s, but this one is %s%s", release,
 	      kernel, close ? ", which may refuse it" : "");
 }
 
@@ -160,16 +189,15 @@ static bool examine_others(struct findings *findings, const char *kernel)
 						 release);
 	}
 	globfree(&files);
-	snprintf(remedy, sizeof(remedy), BUILD_REMEDY, kernel);
-	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER, remedy,
-	      "installed for kernel %s, but this one is %s", releases, kernel);
+	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER,
+	      build_remedy(kernel, remedy), "installed for kernel %s, but this one is %s", releases, kernel);
 	return true;
 }
 
 void examine_module(struct findings *findings, const char *file)
 {
 	struct utsname kernel;
-	char pattern[512];
+	char pattern[512], remedy[512];
 	glob_t files;
 	size_t i;
 
@@ -189,6 +217,6 @@ void examine_module(struct findings *findings, const char *file)
 	}
 	if (!examine_others(findings, kernel.release))
 		found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER,
-		      "build and install it: make modules install",
+		      build_remedy(kernel.release, remedy),
 		      "not installed for any kernel");
 }

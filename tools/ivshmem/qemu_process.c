@@ -317,6 +317,21 @@ static void find_chardev(const struct cmdline *cmdline, const char *chardev,
 	}
 }
 
+static void read_properties(const char *argument, struct qemu_device *device)
+{
+	char value[32];
+
+	/* Of those that leave it to QEMU plain devices have it. */
+	if (property(argument, "driver", "master", value, sizeof(value)))
+		device->master = is_on(value) ||
+				 (!device->doorbell && !strcmp(value, "auto"));
+	if (property(argument, "driver", "ioeventfd", value, sizeof(value)))
+		device->slow = device->doorbell && !is_on(value);
+	device->vectors = 1;
+	if (property(argument, "driver", "vectors", value, sizeof(value)))
+		parse_number(value, UINT16_MAX, &device->vectors);
+}
+
 static bool read_device(const struct cmdline *cmdline, int i, pid_t pid,
 			struct qemu_device *device)
 {
@@ -333,6 +348,7 @@ static bool read_device(const struct cmdline *cmdline, int i, pid_t pid,
 	device->pid = pid;
 	device->doorbell = !strcmp(driver, "ivshmem-doorbell");
 	name_machine(cmdline, device);
+	read_properties(argument, device);
 	if (!device->doorbell) {
 		property(argument, "driver", "memdev", device->memdev,
 			 sizeof(device->memdev));
@@ -362,6 +378,13 @@ static int add_devices(pid_t pid, struct cmdline *cmdline,
 		grown[(*count)++] = device;
 	}
 	return 0;
+}
+
+const char *qemu_name(const struct qemu_device *device, char text[128])
+{
+	snprintf(text, 128, "%s (process %d)", device->machine,
+		 (int)device->pid);
+	return text;
 }
 
 ssize_t qemu_find(struct qemu_device **list)

@@ -34,6 +34,9 @@ enum sharing {
  * @size:     of the backend, in bytes, or 0
  * @socket:   path of the server of an ivshmem-doorbell, or ""
  * @repeats:  its chardev has reconnect, or reconnect-ms
+ * @master:   its memory goes with the machine (master=on)
+ * @slow:     doorbells go through QEMU (ioeventfd=off)
+ * @vectors:  of an ivshmem-doorbell
  */
 struct qemu_device {
 	pid_t pid;
@@ -49,6 +52,9 @@ struct qemu_device {
 	uint64_t size;
 	char socket[256];
 	bool repeats;
+	bool master;
+	bool slow;
+	uint64_t vectors;
 };
 
 /**
@@ -58,6 +64,9 @@ struct qemu_device {
  * Return: the number of devices, or -ENOMEM.
  */
 ssize_t qemu_find(struct qemu_device **list);
+
+/** qemu_name() - machine and process, for people */
+const char *qemu_name(const struct qemu_device *device, char text[128]);
 
 /**
  * process_open() - open what a path is to a process, in its mount namespace
