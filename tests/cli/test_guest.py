@@ -324,19 +324,19 @@ def test_doctor_on_names_that_stay(guest: Guest):
 
 def test_doctor_on_programs_that_may_disturb_each_other(guest: Guest):
     """Two that have it open are one too many while nothing divides the memory."""
-    waiters = [guest.start(f'wait {DOORBELL}')]
+    listeners = [guest.start(f'ping {PLAIN} --listen --id 3')]
     try:
-        assert 'users' not in [found['check'] for found in guest.findings(DOORBELL)]
-        waiters.append(guest.start(f'wait {DOORBELL}'))
-        found = one(guest.findings(DOORBELL), 'users')
+        assert 'users' not in [found['check'] for found in guest.findings(PLAIN)]
+        listeners.append(guest.start(f'ping {PLAIN} --listen --id 4'))
+        found = one(guest.findings(PLAIN), 'users')
     finally:
-        for waiter in waiters:
-            waiter.kill()
-            waiter.wait()
+        for listener in listeners:
+            listener.kill()
+            listener.wait()
     assert found['verdict'] == 'warn'
     assert 'unformatted, and 2 programs have it open' in found['text']
-    assert f'ivshmem ({waiters[0].pid})' in found['text']
-    assert f'ivshmem format {DOORBELL} raw=' in found['remedy']
+    assert f'ivshmem ({listeners[0].pid})' in found['text']
+    assert f'ivshmem format {PLAIN} raw=' in found['remedy']
 
 
 def test_doctor_on_a_slow_mapping(guest: Guest):

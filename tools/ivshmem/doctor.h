@@ -71,7 +71,7 @@ bool ask_modinfo(const char *file, const char *field, char *line, size_t size);
 void examine_memory(struct findings *findings, const struct qemu_device *list,
 		    const struct qemu_device *device, const char *subject);
 
-/** examine_chardev() - likewise, the socket of the server of an ivshmem-doorbell */
+/** examine_chardev() - likewise, the socket of an ivshmem-doorbell */
 void examine_chardev(struct findings *findings, const struct qemu_device *list,
 		     const struct qemu_device *device, const char *subject);
 
@@ -85,7 +85,7 @@ bool is_same_socket(const struct qemu_device *device, const char *socket);
 void examine_vectors(struct findings *findings, const char *socket,
 		     unsigned int vectors);
 
-/** examine_device_acl() - whether libvirt lets machines have their device nodes */
+/** examine_device_acl() - whether libvirt lets machines have device nodes */
 void examine_device_acl(struct findings *findings);
 
 /** examine_libvirt() - whether machines of libvirt may join a link */

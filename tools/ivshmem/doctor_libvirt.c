@@ -80,7 +80,7 @@ static void take_path(const char *at, char *path, size_t size)
 	size_t n = 0;
 
 	at = strchr(at, '/');
-	while (at && *at && !strchr(",\"'&<> \n", *at) && n + 1 < size)
+	while (at && *at && !strchr(",\"'&<>\n ", *at) && n + 1 < size)
 		path[n++] = *at++;
 	path[n] = '\0';
 }

@@ -98,7 +98,7 @@ static bool may(const struct rights *rights, const struct stat *st,
 	return st->st_mode & (is_member(rights, st->st_gid) ? what << 3 : what);
 }
 
-/* Without objection if it cannot be told: it has a list of its own, or is not seen. */
+/* True, too, if it cannot be told: it has a list of its own, or is not seen. */
 static bool may_use(pid_t pid, const struct rights *rights, unsigned int what,
 		    struct obstacle *place)
 {
@@ -107,6 +107,7 @@ static bool may_use(pid_t pid, const struct rights *rights, unsigned int what,
 	int fd;
 
 	fd = process_open(pid, place->path);
+	/* That everybody may is said of what is seen only. */
 	if (fd < 0)
 		return !rights->anybody;
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The doctor's look at who else has a device open whose memory nobody has divided.
+ * The doctor's look at who else has a device open whose memory nobody has
+ * divided.
  */
 #include <ctype.h>
 #include <dirent.h>

@@ -190,7 +190,8 @@ static bool examine_others(struct findings *findings, const char *kernel)
 	}
 	globfree(&files);
 	found(findings, VERDICT_FAIL, "module", IVSHMEM_DRIVER,
-	      build_remedy(kernel, remedy), "installed for kernel %s, but this one is %s", releases, kernel);
+	      build_remedy(kernel, remedy), "installed for kernel %s, "
+	      "but this one is %s", releases, kernel);
 	return true;
 }
 
