@@ -332,7 +332,8 @@ def test_device_nodes_that_libvirt_keeps_back(directory: Path, configuration: st
     # Whether a QEMU could use such memory does not matter.
     shutil.copy('/bin/sh', directory / 'qemu-system-none')
     script = (f'{LIBVIRT % (directory / "qemu.conf", directory / "m.xml")}'
-              f'{directory}/qemu-system-none -c "sleep 1000; :" sh '
+              # One that waits without another process, which would look like it for a moment
+              f'mkfifo /run/never; {directory}/qemu-system-none -c ": </run/never" sh '
               '-object memory-backend-file,id=m,mem-path=/dev/zero,share=on '
               '-device ivshmem-plain,memdev=m &\n'
               'until grep -q qemu-system /proc/$!/comm; do :; done')
@@ -499,7 +500,7 @@ def test_ids_are_no_commands(directory: Path):
     identity = '"$(printf \'a\\n\\tb;reboot\')"'
     # QEMU refuses such a name, but whoever is called as it is may have it.
     shutil.copy('/bin/sh', directory / 'qemu-system-none')
-    script = (f'{directory}/qemu-system-none -c "sleep 1000; :" sh '
+    script = (f'mkfifo {directory}/never; {directory}/qemu-system-none -c ": <{directory}/never" sh '
               f'-object memory-backend-ram,id={identity} '
               f'-device ivshmem-plain,memdev={identity} &\n'
               'until grep -q qemu-system /proc/$!/comm; do :; done')

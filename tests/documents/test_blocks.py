@@ -124,6 +124,9 @@ def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^\.PHONY: (.*)$", makefile, re.M))
     for block in [*everywhere(), *inline()]:
+        # Not those of a kernel
+        if "cd ~/linux" in block.text:
+            continue
         for words, variables in re.findall(r"(?:^|&& )\s*(?:sudo )?make ([a-z -]+)([^#&\n]*)", block.text,
                                            re.M):
             assert set(words.split()) <= targets, block
