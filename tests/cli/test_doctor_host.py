@@ -500,7 +500,7 @@ def test_ids_are_no_commands(directory: Path):
     identity = '"$(printf \'a\\n\\tb;reboot\')"'
     # QEMU refuses such a name, but whoever is called as it is may have it.
     shutil.copy('/bin/sh', directory / 'qemu-system-none')
-    script = (f'mkfifo {directory}/never; {directory}/qemu-system-none -c ": <{directory}/never" sh '
+    script = (f'cd {directory}; mkfifo never; ./qemu-system-none -c ": <never" sh '
               f'-object memory-backend-ram,id={identity} '
               f'-device ivshmem-plain,memdev={identity} &\n'
               'until grep -q qemu-system /proc/$!/comm; do :; done')

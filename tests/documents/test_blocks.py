@@ -25,6 +25,7 @@ PROGRAMS = {"ivshmem": USERSPACE / "tools/ivshmem/ivshmem",
 DEBIANS = dict(os.environ, PATH=f"/usr/bin:{os.environ['PATH']}")
 COMMAND = re.compile(r"^\s*(?:[#$] |sudo |\S.*?[|;&] ?|)(?:sudo |chrt --fifo \d+ )*"
                      r"(ivshmem(?:d|-blk-server)?)\s+([^|;&#>]*)", re.M)
+MAKE = re.compile(r"(?:^|&& )\s*(?:sudo )?make ([a-z -]+)([^#&\n]*)", re.M)
 # Of each command of a shell
 FIRST_WORD = re.compile(r"(?:^|[|;&(`]|\b(?:do|then|while|if)\b)[ \t]*(?:! *)?([\w.-]+)", re.M)
 # Where users have them, these are not in the PATH of one
@@ -127,8 +128,7 @@ def test_make_targets_exist():
         # Not those of a kernel
         if "cd ~/linux" in block.text:
             continue
-        for words, variables in re.findall(r"(?:^|&& )\s*(?:sudo )?make ([a-z -]+)([^#&\n]*)", block.text,
-                                           re.M):
+        for words, variables in MAKE.findall(block.text):
             assert set(words.split()) <= targets, block
             for name in re.findall(r"\b([A-Z]+)=", variables):
                 assert f"$({name})" in makefile, f"{block}: {name}"
