@@ -165,7 +165,8 @@ static void examine_file(struct findings *findings, const char *file,
 	}
 	close = same_series(release, kernel);
 	found(findings, close ? VERDICT_WARN : VERDICT_FAIL, "module", file,
-	      build_remedy(kernel, remedy), "built for kernel %s, but this one is %s%s", release,
+	      build_remedy(kernel, remedy),
+	      "built for kernel %s, but this one is %s%s", release,
 	      kernel, close ? ", which may refuse it" : "");
 }
 
