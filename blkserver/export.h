@@ -68,6 +68,7 @@ struct front_queue {
  * @writer:    it may write
  * @earned:    likewise, and it has said hello
  * @refused:   it wanted to, and may not
+ * @reader:    it has said that it does not want to
  * @kept:      the kernel keeps its buffers, and ours for it
  * @queue:     its queues
  * @pool:      all requests, or NULL
@@ -87,6 +88,7 @@ struct front {
 	bool writer;
 	bool earned;
 	bool refused;
+	bool reader;
 	bool kept[2];
 	struct front_queue queue[IVREGION_QUEUES_MAX];
 	struct request *pool;

@@ -185,6 +185,7 @@ static struct front *next_session(struct export *export, uint32_t slot)
 	front->session++;
 	front->orphans = front->in_flight;
 	front->greeted = false;
+	front->reader = false;
 	return front;
 }
 
@@ -266,7 +267,8 @@ static bool take_hello(struct front *front, const void *payload,
 	front->greeted = true;
 	front->queues = peer.queues < export->offer.queues ?
 			peer.queues : export->offer.queues;
-	if (peer.features & IVBLK_READ_ONLY)
+	front->reader = peer.features & IVBLK_READ_ONLY;
+	if (front->reader)
 		release_writer(front);
 	front->earned = front->writer;
 	if (front->refused && links_may_say(&export->links))
@@ -319,10 +321,22 @@ static void find_data(struct front *front, struct request *request)
 	request->piece = front->kept[kind] ? (int)piece_of(front, kind) : -1;
 }
 
-static void take_request(struct front *front, uint32_t queue,
+/* Who said that it would not write: what it said may not be what was heard. */
+static bool is_broken_promise(const struct front *front,
+			      const struct ivblk_request *request)
+{
+	uint32_t operation = ivshmem_from_le32(request->operation);
+
+	return front->reader && (operation == IVBLK_OP_WRITE ||
+				 operation == IVBLK_OP_DISCARD ||
+				 operation == IVBLK_OP_ZEROES);
+}
+
+/* Return: whether it can be. */
+static bool take_request(struct front *front, uint32_t queue,
 			 const void *payload)
 {
-	struct request *request = new_request(front, queue);
+	struct request *request;
 	struct export *export = front->export;
 	struct ivblk_disk offer = export->offer;
 	struct ivblk_request copy;
@@ -331,15 +345,19 @@ static void take_request(struct front *front, uint32_t queue,
 	if (!front->writer)
 		offer.features = IVBLK_READ_ONLY;
 	ivshmem_copy_in(&copy, payload, sizeof(copy));
+	if (is_broken_promise(front, &copy))
+		return false;
+	request = new_request(front, queue);
 	buffers = export->links.section.ring_size - rings(front, queue)->tx.size;
 	status = ivblk_parse_request(&request->io, &copy, &offer, buffers);
 	if (status) {
 		front_answer(request, status);
-		return;
+		return true;
 	}
 	front->counters.requests[request->io.operation]++;
 	find_data(front, request);
 	export->disk.ops->submit(&export->disk, request);
+	return true;
 }
 
 /* Whether a record may be there; false ends the session. */
@@ -351,10 +369,8 @@ static bool take_record(struct front *front, uint32_t queue, uint32_t kind,
 		       take_hello(front, payload, length);
 	switch (kind) {
 	case IVBLK_KIND_REQUEST:
-		if (length < sizeof(struct ivblk_request))
-			return false;
-		take_request(front, queue, payload);
-		return true;
+		return length >= sizeof(struct ivblk_request) &&
+		       take_request(front, queue, payload);
 	case IVBLK_KIND_HELLO:
 	case IVBLK_KIND_RESPONSE:
 		return false;

@@ -229,7 +229,7 @@ def test_who_only_reads_does_not_keep_others_from_writing(export, attach, image:
     export(image)
     reader = attach(features=1)
     reader.hello()
-    assert reader.write(0, bytes(512)) == 3
+    assert len(reader.read(0, 512)) == 512
     writer = attach()
     assert writer.hello()['features'] & 1 == 0
     assert writer.write(0, bytes(512)) == OK

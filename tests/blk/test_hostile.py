@@ -10,8 +10,8 @@ import pytest
 
 from tests.server.waiting import wait_until
 
-from .disk import (BOUND, DISCARD, FLUSH, FUA, HELLO, INVALID, KEEP, OK, READ, REQUEST, RESPONSE,
-                   UNSUPPORTED, WRITE, ZEROES, BackEnd, Failed, FrontEnd)
+from .disk import (BOUND, DISCARD, FLUSH, FUA, HELLO, INVALID, KEEP, OK, READ, READ_ONLY, REQUEST,
+                   RESPONSE, UNSUPPORTED, WRITE, ZEROES, BackEnd, Failed, FrontEnd)
 
 SECTORS = (8 << 20) // 512
 
@@ -131,6 +131,19 @@ def test_hellos_that_cannot_be(back: BackEnd, attach, front: FrontEnd, payload: 
     other = attach(quiet=True)
     other.hello()
     other.do('record', 0, HELLO, payload.hex())
+    other.push()
+    back.wait_front(2, faults=1)
+    works(front)
+
+
+@pytest.mark.attack("A20")
+@pytest.mark.parametrize('operation', [WRITE, DISCARD, ZEROES])
+def test_who_would_not_write_and_does(back: BackEnd, attach, front: FrontEnd, operation: int):
+    """It said something else, maybe, than was heard: it may say it again."""
+    other = attach(quiet=True)
+    other.hello()
+    other.do('record', 0, HELLO, struct.pack('<III52x', 1, READ_ONLY, 1).hex())
+    other.do('record', 0, REQUEST, request_record(operation=operation).hex())
     other.push()
     back.wait_front(2, faults=1)
     works(front)
