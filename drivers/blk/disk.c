@@ -250,7 +250,8 @@ void ivblk_disk_pause(struct ivblk *ivblk, bool pause)
  */
 void ivblk_disk_resize(struct ivblk *ivblk, u64 sectors)
 {
-	ivblk->info.sectors = sectors;
+	/* That it was larger may have been a lie, which keeps no true one away */
+	ivblk->info.sectors = min(ivblk->info.sectors, sectors);
 	set_capacity_and_notify(ivblk->disk, sectors);
 }
 

@@ -192,14 +192,14 @@ struct ivblk_queue {
  * @queues: its rings; those of the back end in use are under the queues' locks
  * @disk: what the peer says
  * @said: it has said hello
- * @refused: its disk is not used; it was said why
+ * @objection: why its disk is not used, as was said; NULL: nothing was
  */
 struct ivblk_link {
 	struct ivlink link;
 	struct ivlink_queue *queues;
 	struct ivblk_disk disk;
+	const char *objection;
 	bool said;
-	bool refused;
 };
 
 /**
@@ -221,7 +221,7 @@ struct ivblk_link {
  * @asleep: the machine is, or is about to be
  * @paused: the block layer submits nothing because of @asleep
  * @state: of the disk
- * @info: the disk, as the block layer knows it
+ * @info: the disk, as the block layer knows it; its size is the smallest there was
  * @active: link to the back end in use, or NULL
  * @flushed: what the last flush covered; see ivblk_written()
  * @cache_lost: what was not flushed is lost: bit 0

@@ -89,7 +89,7 @@ static void ivblk_listen(struct ivblk *ivblk, struct ivblk_link *link)
 				      ivblk_link_slot(ivblk, link));
 }
 
-/* Why a back end is of no use, said once a session; NULL: it is */
+/* Why a back end is of no use, said once; NULL: it is */
 static const char *ivblk_objection(struct ivblk *ivblk,
 				   const struct ivblk_link *link)
 {
@@ -111,14 +111,15 @@ static void ivblk_meet(struct ivblk *ivblk, struct ivblk_link *link)
 	if (ivblk->active == link)
 		return;
 	objection = ivblk_objection(ivblk, link);
-	if (objection) {
-		if (!link->refused)
-			dev_warn_ratelimited(ivblk->dev,
-					     "back end in slot %u is not used: %s\n",
-					     ivblk_link_slot(ivblk, link),
-					     objection);
-		link->refused = true;
-	} else if (ivblk->disk) {
+	if (objection && objection != link->objection)
+		dev_warn_ratelimited(ivblk->dev,
+				     "back end in slot %u is not used: %s\n",
+				     ivblk_link_slot(ivblk, link), objection);
+	link->objection = objection;
+	if (objection)
+		return;
+
+	if (ivblk->disk) {
 		ivblk_session_begin(ivblk, link);
 	} else if (ivblk->state == IVBLK_NO_DISK) {
 		ivblk->info = link->disk;
@@ -134,7 +135,6 @@ static void ivblk_link_down(struct ivblk *ivblk, struct ivblk_link *link)
 	if (ivblk->active == link)
 		ivblk_session_end(ivblk);
 	link->said = false;
-	link->refused = false;
 }
 
 static void ivblk_link_stop(struct ivblk *ivblk, struct ivblk_link *link)
@@ -142,8 +142,23 @@ static void ivblk_link_stop(struct ivblk *ivblk, struct ivblk_link *link)
 	if (link->link.state == IVLINK_DOWN)
 		return;
 	ivblk_link_down(ivblk, link);
+	link->objection = NULL;
 	ivshmem_link_stop(ivblk->function, ivblk_link_slot(ivblk, link),
 			  &link->link);
+}
+
+/*
+ * Nobody has the disk, and a peer has said nothing that helps.  Others can write its
+ * hello, too, so that it may have been another one: it is asked again, which is of no
+ * hurry, so the link rests longer each time as after a fault.
+ */
+static unsigned int ivblk_ask_again(struct ivblk *ivblk, struct ivblk_link *link)
+{
+	if (!ivblk->disk || ivblk->active || !link->said ||
+	    link->link.state != IVLINK_UP)
+		return 0;
+	ivblk_link_down(ivblk, link);
+	return ivlink_end(&link->link, IVRING_BAD_RECORD, ivblk_now());
 }
 
 /*
@@ -190,14 +205,15 @@ static u32 ivblk_link_step(struct ivblk *ivblk, u32 slot)
 		ivblk_link_down(ivblk, link);
 	if (events & IVLINK_WENT_UP)
 		ivblk_send_hello(ivblk, link);
-	if (events & IVLINK_KICK)
-		ivshmem_function_kick(ivblk->function, slot);
 
 	if (link->link.state == IVLINK_UP && !link->said)
 		ivblk_listen(ivblk, link);
 	if (link->link.state == IVLINK_UP && link->said &&
 	    link->disk.role == IVBLK_BACK_END)
 		ivblk_meet(ivblk, link);
+	events |= ivblk_ask_again(ivblk, link);
+	if (events & IVLINK_KICK)
+		ivshmem_function_kick(ivblk->function, slot);
 
 	if (link->link.state == IVLINK_DOWN ||
 	    (link->link.state == IVLINK_UP &&

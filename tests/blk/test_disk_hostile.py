@@ -7,8 +7,10 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from .backend import (HELLO, IO_ERROR, NO_SPACE, READ, REQUEST, PythonBackEnd, Request, hello,
-                      response)
+from lab.agent import poll_until
+
+from .backend import (FRONT_END, HELLO, IO_ERROR, NO_SPACE, READ, REQUEST, PythonBackEnd,
+                      Request, hello, response)
 from .guest import BOUND, Disk, device, folder
 
 # The second disk is that of an honest back end
@@ -190,3 +192,38 @@ def test_second_back_end(disk: Disk) -> None:
                      "busybox sleep 0.02; done")
             disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=16 iflag=direct status=none")
             assert second.requests == 0
+
+
+@pytest.mark.attack("A20")
+@pytest.mark.parametrize("lie", [
+    hello(SECTORS, queues=2, serial=b"another"), hello(8, queues=2),
+    hello(SECTORS, role=FRONT_END)], ids=["serial", "smaller", "role"])
+def test_asks_again(disk: Disk, lie: bytes) -> None:
+    """What was made of a hello on its way counts no more once the truth can be heard."""
+    with serving(disk):
+        disk.wait()
+    back = PythonBackEnd(disk.server.socket, 4, SECTORS)
+    truth, back.hellos = back.hellos, [lie]
+    with back:
+        poll_until(lambda: back.sessions > 1, BOUND, "another session")
+        back.hellos = truth
+        disk.wait()
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=16 iflag=direct status=none")
+
+
+@pytest.mark.attack("A20")
+def test_is_as_large_as_before(disk: Disk) -> None:
+    """A disk that was said to be larger, and is not, is used all the same."""
+    with serving(disk):
+        disk.wait()
+    back = PythonBackEnd(disk.server.socket, 4, SECTORS)
+    truth, back.hellos = back.hellos, [hello(2 * SECTORS, queues=2, serial=b"python")]
+    with back:
+        poll_until(lambda: disk.sectors() == 2 * SECTORS, BOUND, "a larger disk")
+        back.hellos = truth
+        with back.lock:
+            for link in back.links:
+                link.end()
+        poll_until(lambda: disk.sectors() == SECTORS, BOUND, "a disk of its size")
+        disk.wait()
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=16 iflag=direct status=none")
