@@ -69,6 +69,7 @@ struct front_queue {
  * @earned:    likewise, and it has said hello
  * @refused:   it wanted to, and may not
  * @reader:    it has said that it does not want to
+ * @told:      people were told that it may not
  * @kept:      the kernel keeps its buffers, and ours for it
  * @queue:     its queues
  * @pool:      all requests, or NULL
@@ -89,6 +90,7 @@ struct front {
 	bool earned;
 	bool refused;
 	bool reader;
+	bool told;
 	bool kept[2];
 	struct front_queue queue[IVREGION_QUEUES_MAX];
 	struct request *pool;

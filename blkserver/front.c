@@ -216,8 +216,10 @@ void front_down(struct export *export, uint32_t slot)
 	if (!front->earned ||
 	    export->links.links[slot].link.state == IVLINK_DOWN)
 		release_writer(front);
-	if (export->links.links[slot].link.state == IVLINK_DOWN)
+	if (export->links.links[slot].link.state == IVLINK_DOWN) {
 		release_buffers(front);
+		front->told = false;
+	}
 }
 
 /*
@@ -268,14 +270,18 @@ static bool take_hello(struct front *front, const void *payload,
 	front->queues = peer.queues < export->offer.queues ?
 			peer.queues : export->offer.queues;
 	front->reader = peer.features & IVBLK_READ_ONLY;
-	if (front->reader)
+	/* Who could write may have said something else; if not, it keeps others away */
+	if (front->reader && !front->earned)
 		release_writer(front);
 	front->earned = front->writer;
-	if (front->refused && links_may_say(&export->links))
+	if (front->refused && !front->told &&
+	    links_may_say(&export->links)) {
+		front->told = true;
 		log_warning("%s: peer %" PRIu32 " may only read: another one "
 			    "writes; for file systems that know of each other "
 			    "there is writers=all", export->config->name,
 			    front->slot);
+	}
 	return true;
 }
 
@@ -418,6 +424,21 @@ static bool take_one(struct front *front, uint32_t queue)
 	return true;
 }
 
+/* It would not use more queues, or has said something else than was heard. */
+static void look_beyond(struct front *front)
+{
+	uint32_t queue, length, kind;
+	const void *payload;
+
+	if (!front->greeted)
+		return;
+	for (queue = front->queues; is_up(front) &&
+	     queue < front->export->offer.queues; queue++)
+		if (ivring_peek(&rings(front, queue)->rx, &payload, &length,
+				&kind) != -EAGAIN)
+			end_session(front, IVRING_BAD_RECORD);
+}
+
 static unsigned int take_from(struct front *front)
 {
 	unsigned int n = 0, budget;
@@ -429,6 +450,7 @@ static unsigned int take_from(struct front *front)
 		for (budget = FRONT_BUDGET; budget && is_up(front) &&
 		     take_one(front, queue); budget--)
 			n++;
+	look_beyond(front);
 	return n;
 }
 

@@ -250,8 +250,9 @@ void ivblk_disk_pause(struct ivblk *ivblk, bool pause)
  */
 void ivblk_disk_resize(struct ivblk *ivblk, u64 sectors)
 {
-	/* That it was larger may have been a lie, which keeps no true one away */
+	/* That it is larger may be a lie, which is to keep no true one away */
 	ivblk->info.sectors = min(ivblk->info.sectors, sectors);
+	ivblk->sized_at = jiffies;
 	set_capacity_and_notify(ivblk->disk, sectors);
 }
 

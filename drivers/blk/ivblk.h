@@ -59,6 +59,9 @@
 #define IVBLK_SPIN_AFTER	16U
 /* One of so many shows whether they still are */
 #define IVBLK_SPIN_PROBE	64U
+/* A peer is asked again so soon, then each time later */
+#define IVBLK_ASK_MS		1000U
+#define IVBLK_ASK_MAX_MS	8000U
 #define IVBLK_RECONNECT_MAX	(7 * 24 * 3600)
 /* Rings and back ends are looked at so often, whether kicked or not */
 #define IVBLK_LOOK_MS		IVPEER_BEAT_MS
@@ -193,12 +196,16 @@ struct ivblk_queue {
  * @disk: what the peer says
  * @said: it has said hello
  * @objection: why its disk is not used, as was said; NULL: nothing was
+ * @ask_ms: how long it has for something of use, since the link is up
+ * @ask_at: jiffies when that ends
  */
 struct ivblk_link {
 	struct ivlink link;
 	struct ivlink_queue *queues;
 	struct ivblk_disk disk;
 	const char *objection;
+	unsigned int ask_ms;
+	unsigned long ask_at;
 	bool said;
 };
 
@@ -221,7 +228,8 @@ struct ivblk_link {
  * @asleep: the machine is, or is about to be
  * @paused: the block layer submits nothing because of @asleep
  * @state: of the disk
- * @info: the disk, as the block layer knows it; its size is the smallest there was
+ * @info: the disk, as the block layer knows it; of a size that a back end has to have
+ * @sized_at: jiffies when the size was last said
  * @active: link to the back end in use, or NULL
  * @flushed: what the last flush covered; see ivblk_written()
  * @cache_lost: what was not flushed is lost: bit 0
@@ -274,6 +282,7 @@ struct ivblk {
 	struct ivblk_disk news;
 	bool has_news;
 	unsigned long news_at;
+	unsigned long sized_at;
 	unsigned long lost_at;
 	unsigned int reconnect_timeout;
 	unsigned int poll_usecs;

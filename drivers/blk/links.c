@@ -143,22 +143,34 @@ static void ivblk_link_stop(struct ivblk *ivblk, struct ivblk_link *link)
 		return;
 	ivblk_link_down(ivblk, link);
 	link->objection = NULL;
+	link->ask_ms = 0;
 	ivshmem_link_stop(ivblk->function, ivblk_link_slot(ivblk, link),
 			  &link->link);
 }
 
+static void ivblk_link_up(struct ivblk *ivblk, struct ivblk_link *link)
+{
+	link->ask_ms = clamp(2 * link->ask_ms, IVBLK_ASK_MS, IVBLK_ASK_MAX_MS);
+	link->ask_at = jiffies + msecs_to_jiffies(link->ask_ms);
+	ivblk_send_hello(ivblk, link);
+}
+
 /*
  * Nobody has the disk, and a peer has said nothing that helps.  Others can write its
- * hello, too, so that it may have been another one: it is asked again, which is of no
- * hurry, so the link rests longer each time as after a fault.
+ * hello, too, so that it may have been another one: begins anew with it.  It has broken
+ * no rule, so the link does not rest.
  */
 static unsigned int ivblk_ask_again(struct ivblk *ivblk, struct ivblk_link *link)
 {
-	if (!ivblk->disk || ivblk->active || !link->said ||
-	    link->link.state != IVLINK_UP)
+	/* A disk that is being made has its back end */
+	bool lacking = ivblk->disk ? !ivblk->active :
+				     ivblk->state == IVBLK_NO_DISK;
+
+	if (!lacking || link->link.state != IVLINK_UP ||
+	    time_before(jiffies, link->ask_at))
 		return 0;
 	ivblk_link_down(ivblk, link);
-	return ivlink_end(&link->link, IVRING_BAD_RECORD, ivblk_now());
+	return ivlink_end(&link->link, IVRING_STALE, ivblk_now());
 }
 
 /*
@@ -204,7 +216,7 @@ static u32 ivblk_link_step(struct ivblk *ivblk, u32 slot)
 	if (events & IVLINK_WENT_DOWN)
 		ivblk_link_down(ivblk, link);
 	if (events & IVLINK_WENT_UP)
-		ivblk_send_hello(ivblk, link);
+		ivblk_link_up(ivblk, link);
 
 	if (link->link.state == IVLINK_UP && !link->said)
 		ivblk_listen(ivblk, link);

@@ -124,6 +124,7 @@ void ivblk_session_begin(struct ivblk *ivblk, struct ivblk_link *link)
 	WRITE_ONCE(ivblk->lost, false);
 	WRITE_ONCE(ivblk->restart, false);
 	WRITE_ONCE(ivblk->has_news, false);
+	link->ask_ms = 0;
 	if (link->disk.cache != ivblk->info.cache)
 		ivblk_cache_changed(ivblk);
 	ivblk->info.cache = link->disk.cache;
@@ -215,6 +216,9 @@ void ivblk_session_look(struct ivblk *ivblk)
 {
 	unsigned int i;
 
+	/* What was so for as long is no lie */
+	if (time_after(jiffies, ivblk->sized_at + msecs_to_jiffies(IVLINK_GOOD_MS)))
+		ivblk->info.sectors = get_capacity(ivblk->disk);
 	for (i = 0; i < ivblk->nr_queues; i++) {
 		if (ivblk->queues[i].polled)
 			ivblk_look_polled(&ivblk->queues[i]);

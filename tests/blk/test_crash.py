@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import signal
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from lab import Server
 from lab.paths import USERSPACE
 from tests.server.waiting import wait_until
 
-from .disk import BOUND, HELLO, OK, READ, WRITE, BackEnd, Failed, FrontEnd, program
+from .disk import BOUND, HELLO, OK, READ, REQUEST, WRITE, BackEnd, Failed, FrontEnd, program
 
 
 class Stress:
@@ -223,6 +224,44 @@ def test_the_writer_may_change(export, attach, image: Path):
     first.kill()
     wait_until(lambda: second.hello()['features'] & 1 == 0, 'the second one to write')
     assert second.write(0, bytes(512)) == OK
+
+
+def test_a_writer_that_goes_while_its_link_rests(export, attach, image: Path):
+    """It does not keep its right for ever."""
+    back = export(image)
+    first = attach()
+    first.hello()
+    second = attach()
+    assert second.hello()['features'] == 1
+    for faults in range(1, 5):
+        first.hello()
+        first.do('spoil', 'words')
+        back.wait_front(1, faults=faults)
+    first.kill()
+    wait_until(lambda: second.hello()['features'] & 1 == 0, 'the second one to write')
+
+
+@pytest.mark.attack("A20")
+def test_a_promise_that_was_not_made(export, attach, image: Path):
+    """That who writes will only read can be what others have made of its hello."""
+    back = export(image)
+    first = attach(quiet=True)
+    first.hello()
+    first.do('record', 0, HELLO, struct.pack('<III52x', 1, 0, 1).hex())
+    first.push()
+    back.wait_front(1, greeted=True)
+    second = attach()
+    assert second.hello()['features'] == 1
+    first.do('reset')
+    first.hello()
+    first.do('record', 0, HELLO, struct.pack('<III52x', 1, 1, 1).hex())
+    first.push()
+    back.wait_front(1, greeted=True)
+    first.do('record', 0, REQUEST, struct.pack('<IIIIIII4x', 1, WRITE, 0, 512, 0, 0, 0).hex())
+    first.push()
+    back.wait_front(1, faults=1)
+    assert second.hello()['features'] == 1
+    assert first.hello()['features'] & 1 == 0
 
 
 def test_who_only_reads_does_not_keep_others_from_writing(export, attach, image: Path):

@@ -202,6 +202,19 @@ def test_asks_again(disk: Disk, lie: bytes) -> None:
     """What was made of a hello on its way counts no more once the truth can be heard."""
     with serving(disk):
         disk.wait()
+    hears_the_truth(disk, lie)
+
+
+@pytest.mark.attack("A20")
+def test_asks_again_before_there_is_a_disk(disk: Disk) -> None:
+    """Who was taken for a front end may be a back end."""
+    disk.unload()
+    disk.load("reconnect_timeout=3600")
+    hears_the_truth(disk, hello(SECTORS, role=FRONT_END))
+
+
+def hears_the_truth(disk: Disk, lie: bytes) -> None:
+    """The back end's first hello is a lie, another one is not."""
     back = PythonBackEnd(disk.server.socket, 4, SECTORS)
     truth, back.hellos = back.hellos, [lie]
     with back:

@@ -169,6 +169,27 @@ def test_refuses_another(disk: Disk, other: str) -> None:
     assert disk.state() == "ready"
 
 
+def test_stays_as_large(disk: Disk) -> None:
+    """What has grown, and was so for a minute, is another disk when it is smaller again."""
+    disk.kill()
+    larger = disk.directory / "larger"
+    with open(larger, "wb") as image:
+        image.truncate(2 * SIZE)
+    disk.serve(larger, *SERIAL)
+    poll_until(lambda: disk.sectors() == 2 * SIZE // 512, BOUND, "a larger disk")
+    disk.run("end=$(($(cut -d. -f1 /proc/uptime) + 62)); "
+             "until [ $(cut -d. -f1 /proc/uptime) -gt $end ]; do busybox sleep 1; done")
+    disk.kill()
+    disk.serve(disk.image, *SERIAL)
+    disk.run("until dmesg | tail -n 3 | grep -q 'is not used: its disk is not the one'; do "
+             "busybox sleep 0.02; done")
+    disk.serve(larger, *SERIAL)
+    disk.wait()
+    disk.unload()
+    disk.serve(disk.image, *SERIAL)
+    disk.load()
+
+
 def test_does_not_wait_for_the_silent(disk: Disk) -> None:
     """A back end that stays but does not answer is given up as one that is gone."""
     disk.timeout(2)

@@ -149,6 +149,20 @@ def test_who_would_not_write_and_does(back: BackEnd, attach, front: FrontEnd, op
     works(front)
 
 
+@pytest.mark.attack("A20")
+def test_more_queues_than_were_said(back: BackEnd, attach, front: FrontEnd):
+    """They are not left without an answer: what was said may not be what was heard."""
+    other = attach(quiet=True)
+    other.hello()
+    other.do('record', 0, HELLO, struct.pack('<III52x', 1, 0, 1).hex())
+    other.push()
+    back.wait_front(2, greeted=True)
+    other.do('record', 1, REQUEST, request_record().hex())
+    other.push()
+    back.wait_front(2, faults=1)
+    works(front)
+
+
 def test_a_request_before_the_hello(back: BackEnd, attach, front: FrontEnd):
     other = attach(quiet=True)
     other.hello()

@@ -176,6 +176,11 @@ BLK = [
          "check", "A29", _RETURN.format("refuses")),
     _blk("smaller-disk", "session.c", "is->sectors >= was->sectors &&", "1 &&", "bound",
          "A29", _RETURN.format("refuses")),
+    _blk("believed-for-ever", "links.c", "if (!lacking || link->link.state",
+         "if (1 || !lacking || link->link.state", "liveness", "A20",
+         "tests/blk/test_disk_hostile.py -k asks_again"),
+    _blk("larger-for-ever", "disk.c", "min(ivblk->info.sectors, sectors);", "sectors;",
+         "liveness", "A20", "tests/blk/test_disk_hostile.py -k as_large"),
     _blk("data-not-sent-again", "submit.c",
          "\t\tif (command->io.operation == IVBLK_OP_WRITE)\n"
          "\t\t\tivblk_copy_out(queue, queue->table[i].rq);\n\t\tcond", "\t\tcond", "replay",

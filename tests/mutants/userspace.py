@@ -122,12 +122,14 @@ BLKSERVER = [
           "\tif (!front->unused)\n\t\treturn false;\n\tfront->queue",
           "\tif (!front->unused)\n\t\treturn false;\n\tfront->queue", "order", "A34",
           "pytest tests/blk/test_nbd.py -k session_waits"),
-    _back("short-requests", "front.c", "\t\tif (length < sizeof(struct ivblk_request))\n"
-          "\t\t\treturn false;\n", "", "bound", "A32",
+    _back("short-requests", "front.c", "length >= sizeof(struct ivblk_request) &&\n"
+          "\t\t       take_request(", "take_request(", "bound", "A32",
           _ASKED.format("records_that_end or before_the_hello")),
     _back("reader-writes", "front.c", "\tif (!front->writer)\n"
           "\t\toffer.features = IVBLK_READ_ONLY;\n", "", "permission", "A32",
           "pytest tests/blk/test_crash.py -k writer"),
+    _back("promise-believed", "front.c", "return front->reader && (",
+          "return 0 && front->reader && (", "liveness", "A20", _ASKED.format("would_not_write")),
     _back("requests-without-number", "front.c", "\tif (!front->unused)\n\t\treturn false;\n"
           "\tfront->queue", "\tfront->queue", "bound", "A33",
           "pytest tests/blk/test_nbd.py -k than_are_begun"),

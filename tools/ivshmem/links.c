@@ -409,18 +409,17 @@ static void look_at_peer(struct links *ls, uint32_t slot)
 {
 	struct peer_link *l = &ls->links[slot];
 	struct ivshmem_peer peer;
-	unsigned int events;
 
 	if (ivshmem_get_peer(ls->at.ivs, slot, &peer) || !links_intact(ls))
 		return;
 	l->vectors = peer.vectors;
 	if (peer.state == IVSHMEM_ALIVE)
 		ivlink_start(&l->link);
-	if (peer.state != IVSHMEM_ABSENT)
+	if (peer.state != IVSHMEM_ABSENT || l->link.state == IVLINK_DOWN)
 		return;
-	events = ivlink_stop(&l->link);
-	if (events & IVLINK_WENT_DOWN)
-		forget(ls, slot);
+	/* The owner may have kept something for its return, also if it was not up. */
+	ivlink_stop(&l->link);
+	forget(ls, slot);
 }
 
 /* Nothing may be written there any more. */
