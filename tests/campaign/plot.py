@@ -52,6 +52,8 @@ def draw(outcome: dict[str, Any], path: Path) -> None:
     """Draw it; ImportError without python3-matplotlib."""
     import matplotlib
     matplotlib.use("svg")
+    # Words stay words
+    matplotlib.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot
     figure, rows = pyplot.subplots(len(PANELS), 1, sharex=True, figsize=(9, 2 * len(PANELS)))
     for axes, panel in zip(rows, PANELS):
