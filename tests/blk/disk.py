@@ -7,6 +7,7 @@ another one, for example a build with sanitizers.
 import json
 import os
 import signal
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,6 +25,16 @@ OK, IO_ERROR, NO_SPACE, UNSUPPORTED, INVALID = range(5)
 READ_ONLY = 1
 HELLO, REQUEST, RESPONSE = 1, 2, 3
 SECTOR = 512
+
+
+def hello_record(features: int = 0, queues: int = 1) -> bytes:
+    """The payload of a front end's hello."""
+    return struct.pack('<III52x', 1, features, queues)
+
+
+def request_record(operation: int = READ, length: int = 512) -> bytes:
+    """The payload of a request with the id 1."""
+    return struct.pack('<IIIIIII4x', 1, operation, 0, length, 0, 0, 0)
 
 
 def program() -> Path:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import signal
-import struct
 import subprocess
 import time
 from pathlib import Path
@@ -16,7 +15,8 @@ from lab import Server
 from lab.paths import USERSPACE
 from tests.server.waiting import wait_until
 
-from .disk import BOUND, HELLO, OK, READ, REQUEST, WRITE, BackEnd, Failed, FrontEnd, program
+from .disk import (BOUND, HELLO, OK, READ, READ_ONLY, REQUEST, WRITE, BackEnd, Failed, FrontEnd,
+                   hello_record, program, request_record)
 
 
 class Stress:
@@ -250,17 +250,17 @@ def test_a_promise_that_was_not_made(export, attach, image: Path):
     back = export(image)
     first = attach(quiet=True)
     first.hello()
-    first.do('record', 0, HELLO, struct.pack('<III52x', 1, 0, 1).hex())
+    first.do('record', 0, HELLO, hello_record().hex())
     first.push()
     back.wait_front(1, greeted=True)
     second = attach()
     assert second.hello()['features'] == 1
     first.do('reset')
     first.hello()
-    first.do('record', 0, HELLO, struct.pack('<III52x', 1, 1, 1).hex())
+    first.do('record', 0, HELLO, hello_record(READ_ONLY).hex())
     first.push()
     back.wait_front(1, greeted=True)
-    first.do('record', 0, REQUEST, struct.pack('<IIIIIII4x', 1, WRITE, 0, 512, 0, 0, 0).hex())
+    first.do('record', 0, REQUEST, request_record(WRITE).hex())
     first.push()
     back.wait_front(1, faults=1)
     assert second.hello()['features'] == 1

@@ -11,7 +11,8 @@ import pytest
 from tests.server.waiting import wait_until
 
 from .disk import (BOUND, DISCARD, FLUSH, FUA, HELLO, INVALID, KEEP, OK, READ, READ_ONLY, REQUEST,
-                   RESPONSE, UNSUPPORTED, WRITE, ZEROES, BackEnd, Failed, FrontEnd)
+                   RESPONSE, UNSUPPORTED, WRITE, ZEROES, BackEnd, Failed, FrontEnd, hello_record,
+                   request_record)
 
 SECTORS = (8 << 20) // 512
 
@@ -87,11 +88,6 @@ def test_the_same_id_many_times(front: FrontEnd, image: Path):
         assert front.buffer(n * 512, 512).startswith(f'sector {n} '.encode())
 
 
-def request_record(operation: int = READ, length: int = 512) -> bytes:
-    """The payload of a request with the id 1."""
-    return struct.pack('<IIIIIII4x', 1, operation, 0, length, 0, 0, 0)
-
-
 @pytest.mark.parametrize('queue, kind, payload', [
     (0, REQUEST, b''),
     (1, REQUEST, request_record()[:31]),
@@ -142,7 +138,7 @@ def test_who_would_not_write_and_does(back: BackEnd, attach, front: FrontEnd, op
     """It said something else, maybe, than was heard: it may say it again."""
     other = attach(quiet=True)
     other.hello()
-    other.do('record', 0, HELLO, struct.pack('<III52x', 1, READ_ONLY, 1).hex())
+    other.do('record', 0, HELLO, hello_record(READ_ONLY).hex())
     other.do('record', 0, REQUEST, request_record(operation=operation).hex())
     other.push()
     back.wait_front(2, faults=1)
@@ -154,7 +150,7 @@ def test_more_queues_than_were_said(back: BackEnd, attach, front: FrontEnd):
     """They are not left without an answer: what was said may not be what was heard."""
     other = attach(quiet=True)
     other.hello()
-    other.do('record', 0, HELLO, struct.pack('<III52x', 1, 0, 1).hex())
+    other.do('record', 0, HELLO, hello_record().hex())
     other.push()
     back.wait_front(2, greeted=True)
     other.do('record', 1, REQUEST, request_record().hex())
@@ -179,7 +175,7 @@ def test_a_front_end_without_a_hello_gets_nothing(back: BackEnd, attach):
     other.hello()
     other.do('record', 1, REQUEST, request_record().hex())
     other.push()
-    other.do('record', 0, HELLO, struct.pack('<III52x', 1, 0, 2).hex())
+    other.do('record', 0, HELLO, hello_record(queues=2).hex())
     assert sum(back.front(1)['answers'].values()) == 0
     other.push()
     assert other.answers(1) == [(1, 1, OK)]
