@@ -33,8 +33,8 @@ PROGRAMS = {
 # More than any of them needs on a busy machine
 BOUND = 240
 # A socket that wants timestamps, as long as the guest lives. With the first one and after
-# the last one the kernel changes its code where packets are received; QEMU before 8.1 may
-# go on with code that it translated in between, and the breakpoint there is then nobody's:
+# the last one the kernel changes its code where packets are received; QEMU 7.2 may go
+# on with code that it translated in between, and the breakpoint there is then nobody's:
 # "Oops: int3" within half a minute of ping -f, without any driver of ours.
 TIMESTAMPS = """exec python3 -c '
 import signal, socket
