@@ -216,7 +216,7 @@ void ivblk_session_look(struct ivblk *ivblk)
 {
 	unsigned int i;
 
-	/* What was so for as long is no lie */
+	/* A size that has lasted is what a back end has to have from now on */
 	if (time_after(jiffies, ivblk->sized_at + msecs_to_jiffies(IVLINK_GOOD_MS)))
 		ivblk->info.sectors = get_capacity(ivblk->disk);
 	for (i = 0; i < ivblk->nr_queues; i++) {
