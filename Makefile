@@ -132,7 +132,7 @@ place: ## the drivers into the sources of a kernel, TREE=~/linux
 .PHONY: upstream
 upstream: ## a series of patches for the kernel, checked and run (build/upstream/series)
 	@scripts/setup
-	@scripts/setup debug
+	@scripts/setup debug upstream
 	@scripts/build-userspace
 	@$(PYTHON) -m upstream check
 	@UPSTREAM=1 scripts/test tests/upstream

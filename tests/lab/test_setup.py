@@ -61,7 +61,7 @@ def test_list_is_sorted_and_whole():
     assert names == sorted(names) and len(set(names)) == len(names)
     for line in lines:
         assert set(line.split()[1].split(",")) <= {"build", "lab", "test", "check", "docs",
-                                                   "debug", "package", "machine"}, line
+                                                   "debug", "upstream", "package", "machine"}, line
 
 
 def test_make_help_describes_every_target():
