@@ -29,7 +29,8 @@ REPLACED: dict[str, list[str]] = {
 PACKAGES = ("cbmc", "libc6", "libstdc++6", "libgcc-s1", "minisat")
 CBMC, COMPILER, REPLACER = (Program("trixie", PACKAGES, f"usr/bin/{name}")
                             for name in ("cbmc", "goto-cc", "goto-instrument"))
-BOUND = 600
+# Seconds, for who cannot end: the longest take minutes, and more where others work, too.
+BOUND = 3600
 # How often loops run at most, where it is not 2: CBMC proves that, too.
 UNWIND = {
     "ivblk_clear.0": 21,
