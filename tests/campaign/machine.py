@@ -19,7 +19,7 @@ VECTORS = 4
 LOAD = USERSPACE / "tests/campaign/campaign_load"
 NODE, DISK = "/dev/ivshmem0", "/dev/ivblk0"
 BDF = "0000:00:10.0"
-FUNCTIONS = "/sys/bus/auxiliary/devices"
+FUNCTIONS = f"/sys/bus/pci/devices/{BDF}"
 KINDS = ("net", "channel", "disk")
 # Each machine has so much of the disk, of which it uses the first part.
 SHARE = 8 << 20
@@ -38,13 +38,15 @@ INSERT_NET = "insmod {modules}/net/ivshmem_net.ko || exit"
 INSERT_BLK = "insmod {modules}/blk/ivshmem_blk.ko || exit"
 # Who has the disk or the device open is told that it is gone, and closes it.
 TAKE_BLK = """
-for function in {functions}/ivshmem.blk.*; do
+for function in /sys/bus/auxiliary/devices/ivshmem.blk.*; do
     echo ${{function##*/}} > /sys/bus/auxiliary/drivers/ivshmem_blk.blk/unbind || exit
 done
 until rmmod ivshmem_blk 2>/run/rmmod; do busybox sleep 0.02; done
 """
 TAKE_ALL = """
-echo {bdf} > {driver}/unbind || exit
+for device in {driver}/0000:*; do
+    echo ${{device##*/}} > {driver}/unbind || exit
+done
 for module in ivshmem_net ivshmem_blk ivshmem; do
     until rmmod $module 2>/run/rmmod; do busybox sleep 0.02; done
 done
@@ -66,17 +68,24 @@ class Failed(Exception):
 
 
 class Machine:
-    """One of them; @number is that of its address, of its part of the disk and so on."""
+    """One of them; @number is that of its address, of its part of the disk and so on.
 
-    def __init__(self, number: int, count: int, socket: Path, directory: Path) -> None:
+    With a second device if there is @more than one server's @socket.
+    """
+
+    def __init__(self, number: int, count: int, socket: Path, directory: Path,
+                 more: Path | None = None) -> None:
         self.number = number
         self.count = count
         self.name = "abcdefgh"[number - 1]
-        self.socket = socket
+        self.devices = [ivshmem_doorbell(socket, VECTORS, addr="0x10")]
+        if more:
+            self.devices.append(ivshmem_doorbell(more, VECTORS, addr="0x11", id="second"))
         self.directory = directory
         self.told = 0
         self.lives = 0
         self.loads: dict[str, Process] = {}
+        self.loops: list[str] = []
         # Of loads that have ended
         self.before: Counter[str] = Counter()
         # What was said before any module of ours was there
@@ -90,8 +99,7 @@ class Machine:
     def power_on(self) -> None:
         """Begin a life; in the main thread, with which QEMU ends."""
         self.lives += 1
-        self.vm = VM(self.name,
-                     [ivshmem_doorbell(self.socket, VECTORS, addr="0x10")],
+        self.vm = VM(self.name, self.devices,
                      memory="384M", no_reboot=False,
                      directory=self.directory / f"{self.name}-{self.lives}")
         self.vm.start(wait=False)
@@ -114,6 +122,7 @@ class Machine:
         """Have it work, which is up."""
         self.script(INSERT, INSERT_NET, INSERT_BLK, WAIT_NET, WAIT_BLK)
         self.start_loads()
+        self.keep_running(self.loops)
 
     def kill(self) -> None:
         """End QEMU as if the power failed."""
@@ -170,7 +179,7 @@ class Machine:
         """Run parts of scripts in the guest."""
         text = "\n".join(parts).format(
             modules=MODULES / self.vm.kernel.release / "drivers", functions=FUNCTIONS,
-            address=f"{SUBNET}.{self.number}", disk=DISK, bdf=BDF, driver=DRIVER)
+            address=f"{SUBNET}.{self.number}", disk=DISK, driver=DRIVER)
         self.vm.run(text, BOUND)
 
     # Loads
@@ -183,6 +192,12 @@ class Machine:
                      "channel": [self.number, NODE],
                      "disk": [DISK, (self.number - 1) * SHARE // 512, self.told]}[kind]
             self.loads[kind] = self.vm.spawn([str(LOAD), kind, status, *map(str, words)])
+
+    def keep_running(self, loops: list[str]) -> None:
+        """Run scripts that do not end, in this life and in those to come."""
+        self.loops = loops
+        for loop in loops:
+            self.vm.spawn(loop)
 
     def kill_loads(self, kinds: tuple[str, ...]) -> None:
         """End loads as a crash does."""

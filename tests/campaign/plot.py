@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from .sampling import ERRORS
-from .trend import series
+from .trend import DISKS, SERVERS, series
 
 MACHINES = ("a", "b", "c")
+DAEMONS = (*SERVERS, *DISKS)
 # Title, unit, factor, whose, which; "/s" for how fast it grows.
 PANELS: list[tuple[str, str, float, tuple[str, ...], tuple[str, ...]]] = [
     ("memory available in guests", "MiB", 1 / 1024, MACHINES, ("MemAvailable",)),
     ("slabs of guests", "MiB", 1 / 1024, MACHINES, ("Slab", "SUnreclaim")),
     ("vmalloc and per-CPU memory of guests", "MiB", 1 / 1024, MACHINES,
      ("VmallocUsed", "Percpu")),
-    ("memory of server and back end", "MiB", 1 / 1024, ("server", "disk"), ("VmRSS",)),
-    ("descriptors of server and back end", "", 1, ("server", "disk"), ("descriptors",)),
+    ("memory of servers and back ends", "MiB", 1 / 1024, DAEMONS, ("VmRSS",)),
+    ("descriptors of servers and back ends", "", 1, DAEMONS, ("descriptors",)),
     ("interrupts", "/s", 1, MACHINES, ("interrupts",)),
     ("doorbells that were rung", "/s", 1, MACHINES, ("rung",)),
     ("counters of errors", "", 1, MACHINES, tuple(ERRORS)),

@@ -16,9 +16,12 @@ from lab import BlkServer
 from lab.agent import poll_until
 from tests.server.manager import Manager
 
+from .attacked import Attacked
 from .machine import BOUND, SHARE, VECTORS, Failed, Machine
 
 MACHINES = 3
+# Of them use a region that is attacked, if there is one
+USERS = 2
 # Beside them the back end, and one that comes and goes.
 PEERS = MACHINES + 2
 LAYOUT = "net=lan:20M,,blk=disk0:24M,,raw=chan:12M"
@@ -59,10 +62,15 @@ class Link:
 
 
 class Rig:
-    """Everything; a context manager. What is left of it is below @directory."""
+    """Everything; a context manager. What is left of it is below @directory.
 
-    def __init__(self, directory: Path) -> None:
+    If @attacked, with a second region for the first two machines and a hostile peer.
+    """
+
+    def __init__(self, directory: Path, attacked: bool = False) -> None:
         self.directory = directory
+        self.has_attacked = attacked
+        self.attacked: Attacked | None = None
         self.stack = ExitStack()
         self.ended: Counter[str] = Counter()
         self.machines: list[Machine] = []
@@ -84,10 +92,18 @@ class Rig:
         self.back = BlkServer(self.link, self.image, "--writers=all",  # type: ignore[arg-type]
                               directory=self.directory).start()
         self.stack.callback(self.back.remove)
-        self.machines = [Machine(number, MACHINES, self.link.socket, self.directory / "vm")
+        if self.has_attacked:
+            self.attacked = Attacked(self.directory, self.image.with_name("attacked.img"))
+            self.stack.callback(self.attacked.close)
+            self.attacked.start()
+        self.machines = [Machine(number, MACHINES, self.link.socket, self.directory / "vm",
+                                 self.attacked.server.socket if self.attacked and
+                                 number <= USERS else None)
                          for number in range(1, MACHINES + 1)]
         self.boot(*self.machines)
         self.wait_running()
+        if self.attacked:
+            self.attacked.serve(*self.machines[:USERS])
 
     def _image(self) -> Path:
         """On a file system that is none of memory."""
@@ -160,6 +176,8 @@ class Rig:
             machine.judge()
         if not self.back.alive:
             raise Failed(f"the back end has ended\n{self.back.log}")
+        if self.attacked:
+            self.attacked.judge()
 
     def host_evidence(self) -> str:
         """What the programs of the host have said last."""

@@ -10,14 +10,15 @@ from typing import Any
 
 from lab import LabError, VMDied
 
-from .machine import Machine
+from .machine import FUNCTIONS, Machine
 from .rig import Rig, together
 
-# Few programs: each costs an emulated machine more than all that it reads.
-LOOK = """
-busybox cat /proc/meminfo /proc/interrupts /sys/kernel/debug/ivshmem/*/state \\
-    /sys/kernel/debug/ivshmem_blk/*/state
-cd /sys/bus/auxiliary/devices/ivshmem.net.*/net && exec ethtool -S *
+# Few programs: each costs an emulated machine more than all that it reads. Of the first
+# region: errors of one that is attacked are none of ours.
+LOOK = f"""
+busybox cat /proc/meminfo /proc/interrupts /sys/kernel/debug/ivshmem/ivshmem0/state \\
+    /sys/kernel/debug/ivshmem_blk/ivblk0/state
+cd {FUNCTIONS}/ivshmem.net.*/net && exec ethtool -S *
 """
 MEMORY = ("MemAvailable", "Slab", "SUnreclaim", "VmallocUsed", "Percpu")
 # What no honest peer causes, however it dies.
@@ -92,13 +93,20 @@ class Sampler:
                                                               self.rig.machines)):
             if found:
                 sample[machine.name] = found
-        for name, daemon in (("server", self.rig.link), ("disk", self.rig.back)):
+        for name, daemon in self._daemons():
             try:
                 sample[name] = process(daemon.pid)
             except OSError:
                 # It was killed this moment.
                 continue
         return sample
+
+    def _daemons(self) -> list[tuple[str, Any]]:
+        """Programs of the host by their names in a sample."""
+        daemons: list[tuple[str, Any]] = [("server", self.rig.link), ("disk", self.rig.back)]
+        if attacked := self.rig.attacked:
+            daemons += [("attacked server", attacked.server), ("attacked disk", attacked.back)]
+        return daemons
 
     def _machine(self, machine: Machine) -> dict[str, int]:
         if not machine.lock.acquire(blocking=False):

@@ -2,7 +2,8 @@
 """make soak: everything at once for a long time, and whether anything grows.
 
 Three machines under the loads of 'make crash', and at random: programs that come and go,
-a peer that comes and dies, drivers that are reloaded, crashes. Memory, descriptors,
+a peer that comes and dies, drivers that are reloaded, crashes, and a hostile peer, which
+attacks a second region of two of them. Memory, descriptors,
 interrupts and counters of errors are looked at every few seconds. What has grown in the
 second half by more than a stated bound fails, as does an error. Server and back end are
 killed in the first half only, machines a and b never: what they keep can be seen so.
@@ -116,12 +117,19 @@ class Soak:
             took = strike(self.rig, crash)
         return f"{crash.words()}: all run again after {took:.1f} s"
 
+    def attack(self) -> str:
+        """The hostile peer attacks its region: all else goes on meanwhile."""
+        assert self.rig.attacked
+        with self.rig.attacked.attack(self.chance) as attack:
+            self.rig.wait_running()
+            return self.rig.attacked.recover(attack)
+
     def event(self) -> None:
         """One of them."""
         number = len(self.events)
         is_crash = number % CRASHES == CRASHES - 1
         do: Callable[[], str] = self.crash if is_crash else self.chance.choice(
-            [self.program, self.program, self.peer])
+            [self.program, self.program, self.peer, self.attack])
         at = self.sampler.now()
         what = do()
         self.rig.judge()
@@ -158,9 +166,12 @@ class Soak:
             verified = dict(self.rig.totals())
         except Failed:
             verified = {}
+        attacked = self.rig.attacked
         return {"seed": self.seed, "seconds": until, "wanted": self.seconds,
                 "failures": self.failures, "errors": trend.errors(samples),
                 "growth": trend.judge(samples, until), "verified": verified,
+                "attacks": attacked.attacks if attacked else 0,
+                "hostile_words": attacked.words if attacked else 0,
                 "events": self.events, "samples": samples}
 
 
@@ -172,15 +183,16 @@ def survived(outcome: dict[str, Any]) -> bool:
 
 def table(outcome: dict[str, Any]) -> str:
     """For people."""
-    lines = [f"{'in the second half':<24}{'has grown by':>14}{'bound':>10}"]
+    lines = [f"{'in the second half':<28}{'has grown by':>14}{'bound':>10}"]
     for one in outcome["growth"]:
         verdict = "" if one["ok"] else "   FAILED" if one["points"] >= trend.FEWEST else \
             "   FAILED: too few samples"
-        lines.append(f"{one['of'] + ' ' + one['name']:<24}{one['growth']:>14,.0f}"
+        lines.append(f"{one['of'] + ' ' + one['name']:<28}{one['growth']:>14,.0f}"
                      f"{one['bound']:>10,.0f} {one['unit']}{verdict}")
     for name, value in outcome["errors"].items():
         lines.append(f"FAILED: {name} {value}")
     crashes = sum(event["crash"] for event in outcome["events"])
+    lines.append(f"{outcome['attacks']} attacks with {outcome['hostile_words']:,} words")
     lines.append(f"{len(outcome['events'])} events, {crashes} of them crashes; verified: "
                  + ", ".join(f"{value:,} {name}" for name, value in
                              sorted(outcome["verified"].items())))
@@ -224,7 +236,7 @@ def main(words: list[str]) -> int:
         parser.error("--hours and --interval are more than 0")
     say(f"{args.hours:g} hours, seed {args.seed}")
     interrupted = 0
-    with Rig(args.output.with_suffix("")) as rig:
+    with Rig(args.output.with_suffix(""), attacked=True) as rig:
         soak = Soak(args.hours * 3600, args.seed, args.interval, rig)
         try:
             rig.start()

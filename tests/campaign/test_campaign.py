@@ -15,6 +15,7 @@ from .crashes import KINDS, plan
 from .machine import BOUND, Failed
 from .rig import MACHINES, Rig
 from .soak import Soak, table as soak_table
+from .trend import DISKS, SERVERS, errors
 
 # Those that cost several boots are left to the long form.
 SHORT = [kind for kind in KINDS if kind not in ("server-lost", "server-and-machine",
@@ -25,7 +26,7 @@ SECONDS = 10
 @pytest.fixture(scope="module")
 def rig(guest_modules, userspace):
     """Everything under load."""
-    with Rig(BUILD / "test/campaign") as found:
+    with Rig(BUILD / "test/campaign", attacked=True) as found:
         found.start()
         yield found
 
@@ -61,9 +62,18 @@ def test_everything_at_once(rig):
         found = [sample[name] for sample in outcome["samples"] if name in sample]
         assert all(found[-1][figure] for figure in
                    ("MemAvailable", "Slab", "SUnreclaim", "interrupts", "rung"))
-    for name in ("server", "disk"):
+    for name in (*SERVERS, *DISKS):
         found = [sample[name] for sample in outcome["samples"] if name in sample]
         assert found[-1]["VmRSS"] and found[-1]["descriptors"] > 3
+
+
+def test_hostile_peer_beside_all_that(rig):
+    """A region that is attacked is of use again, and the loads have gone on meanwhile."""
+    soak = Soak(SECONDS, SystemRandom().randrange(1 << 32), 1, rig)
+    print(soak.attack())
+    rig.judge()
+    assert soak.outcome()["hostile_words"]
+    assert not errors([soak.sampler.look()])
 
 
 def test_wrong_data_is_seen(rig):

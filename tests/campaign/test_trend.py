@@ -91,7 +91,8 @@ def test_errors_are_counted():
 
 
 def test_verdict_and_table():
-    good = {"failures": [], "errors": {}, "events": [], "verified": {},
+    good = {"failures": [], "errors": {}, "events": [], "verified": {}, "attacks": 1,
+            "hostile_words": 2,
             "growth": [{"of": "a", "name": "Slab", "growth": 1, "bound": 2, "unit": "KiB",
                         "points": 9, "ok": True}]}
     assert survived(good) and "FAILED" not in table(good)

@@ -30,16 +30,18 @@ class Bound:
 
 # The kernel's own caches breathe; what leaks goes one way, and for ever.
 GUESTS = ("a", "b")
+SERVERS = ("server", "attacked server")
+DISKS = ("disk", "attacked disk")
 BOUNDS = [
     Bound(GUESTS, "MemAvailable", -24 << 10, "KiB"),
     Bound(GUESTS, "SUnreclaim", 3 << 10, "KiB"),
     Bound(GUESTS, "Slab", 16 << 10, "KiB"),
     Bound(GUESTS, "VmallocUsed", 2 << 10, "KiB"),
     Bound(GUESTS, "Percpu", 1 << 10, "KiB"),
-    Bound(("server",), "VmRSS", 1 << 10, "KiB"),
-    Bound(("server",), "descriptors", 3, ""),
-    Bound(("disk",), "VmRSS", 4 << 10, "KiB"),
-    Bound(("disk",), "descriptors", 3, ""),
+    Bound(SERVERS, "VmRSS", 1 << 10, "KiB"),
+    Bound(SERVERS, "descriptors", 3, ""),
+    Bound(DISKS, "VmRSS", 4 << 10, "KiB"),
+    Bound(DISKS, "descriptors", 3, ""),
 ]
 
 

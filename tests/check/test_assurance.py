@@ -22,6 +22,7 @@ FOUND = {
     "crash": {"survived": 200, "done": 200, "seed": 7, "verified": {"messages": 12},
               "failures": []},
     "soak": {"seconds": 3600, "events": [1, 2], "errors": {}, "failures": [],
+             "attacks": 1, "hostile_words": 2,
              "verified": {"messages": 12}, "growth": [{"name": "slab", "ok": True}]},
 }
 
