@@ -42,11 +42,11 @@ fuzz: ## make random calls of the driver for HOURS=1 (KERNEL=debug: guided by co
 	@KERNEL="$(KERNEL)" HOURS="$(or $(HOURS),1)" scripts/test -n 0 -s -k hours tests/uapi_fuzz
 
 .PHONY: test-debug
-test-debug: ## run tests in guests on kernels that check themselves (KERNEL=, TESTS=)
+test-debug: ## run tests in guests on kernels that check themselves (KERNEL=, TESTS=, RESUME=1)
 	@scripts/setup
 	@scripts/setup debug
 	@scripts/build-userspace
-	@scripts/test-debug $(if $(KERNEL),--kernel=$(KERNEL)) $(TESTS)
+	@scripts/test-debug $(if $(KERNEL),--kernel=$(KERNEL)) $(if $(RESUME),--resume) $(TESTS)
 
 .PHONY: test-matrix
 test-matrix: ## the modules on every kernel that is supported (KERNEL=, TESTS=; build/matrix.json)

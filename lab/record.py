@@ -11,7 +11,7 @@ from .paths import BUILD, ROOT
 RECORDS = BUILD / "assurance"
 
 
-def _commit() -> str:
+def commit() -> str:
     """What was run; "" where there is no repository."""
     try:
         done = subprocess.run(["git", "describe", "--always", "--dirty", "--exclude=*"], cwd=ROOT,
@@ -22,12 +22,14 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def keep(name: str, command: str, seconds: float, found: dict[str, Any]) -> None:
+def keep(name: str, command: str, seconds: float, found: dict[str, Any],
+         of: str = "") -> None:
     """Write build/assurance/@name.json, in the place of what was there.
 
     @command ran for @seconds and has just ended; @found is what there is to be said of it.
+    It was @of other commits than this one if it was made in several runs.
     """
     RECORDS.mkdir(parents=True, exist_ok=True)
     record = {"command": command, "ended": time.strftime("%Y-%m-%d %H:%M"),
-              "commit": _commit(), "seconds": round(seconds), "found": found}
+              "commit": of or commit(), "seconds": round(seconds), "found": found}
     (RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -9,7 +9,6 @@ unless it has said that it expects it::
 """
 
 import functools
-import json
 import os
 import re
 import signal
@@ -21,11 +20,12 @@ from typing import Any, Iterator
 
 import pytest
 
-from . import accel, debugkernel, kernel
+from . import accel, debugkernel, kernel, progress
 from .checkup import checkup
 from .log import say
 from .paths import BUILD, ROOT
 from .patience import patient
+from .progress import Progress
 from .reports import KINDS
 from .server import Server
 from .vm import VM, VMDied
@@ -34,9 +34,8 @@ from .vm import VM, VMDied
 # the test that is running.
 _watched: list[VM] = []
 _boot_seconds: list[float] = []
-# What kernels have reported, and how hard they looked for it
+# What kernels have reported, and how hard they looked for it, since a phase of a test told
 _tally: Counter[str] = Counter()
-TALLY = BUILD / "test/reports.json"
 # What has failed so far: a whole run takes most of an hour, and tells at its end
 FAILURES = BUILD / "test/failures.log"
 
@@ -62,11 +61,25 @@ class _Failures:
             terminal.write_line(f"FAILED {report.nodeid}: see {FAILURES}")
 
 
+class _Tally:
+    """Adds up what kernels have reported, in whichever process."""
+
+    def __init__(self) -> None:
+        self.total: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """A phase of a test has ended, in this process or in one of the others."""
+        self.total.update(getattr(report, "tally", {}))
+
+
 def pytest_configure(config: Any) -> None:
     """Announce our marker, be patient, and take a polite kill like Ctrl-C."""
-    if not hasattr(config, "workerinput") and config.rootpath == ROOT \
-            and not config.option.collectonly:
-        config.pluginmanager.register(_Failures(config))
+    config.pluginmanager.register(_Tally(), _Tally.__name__)
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        if config.rootpath == ROOT:
+            config.pluginmanager.register(_Failures(config))
+        if path := config.getoption("--progress"):
+            config.pluginmanager.register(Progress(Path(path)), Progress.__name__)
     config.addinivalue_line("markers", "console_expects(regex): console lines that "
                             "match are no reason to fail this test")
 
@@ -172,6 +185,7 @@ class VMs:
         for vm in machines:
             _wait_ready(vm)
             _boot_seconds.append(vm.boot_seconds)
+            count("guests", 1)
 
     def end(self) -> None:
         """End all of them, of which some can say first what is left of our modules."""
@@ -275,6 +289,8 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
     for vm in _watched:
         _tally.update(vm.console.reports)
         vm.console.reports.clear()
+    report.tally = dict(_tally)
+    _tally.clear()
     if report.when == "teardown":
         _watched[:] = [vm for vm in _watched if vm.alive]
 
@@ -283,6 +299,8 @@ def pytest_addoption(parser: Any) -> None:
     """An option for runs on kernels that check themselves."""
     parser.addoption("--guests-only", action="store_true", help="only tests that boot guests "
                      "with our modules: for kernels that check themselves")
+    parser.addoption("--progress", metavar="FILE", help="leave out what has passed according "
+                     "to FILE, and add to it what becomes of the others")
 
 
 def _tells_of_kernel(item: Any) -> bool:
@@ -299,7 +317,8 @@ def _is_for_kernel(item: Any) -> bool:
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     """Leave out what tells nothing about a kernel; the bound of each is the lab's, too."""
-    wanted = [item for item in items if _is_for_kernel(item)
+    done = progress.done(config)
+    wanted = [item for item in items if _is_for_kernel(item) and item.nodeid not in done
               and (_tells_of_kernel(item) or not config.getoption("--guests-only"))]
     config.hook.pytest_deselected(items=list(set(items) - set(wanted)))
     items[:] = wanted
@@ -312,17 +331,17 @@ def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
 
 def pytest_sessionfinish(session: Any) -> None:
     """One of several processes that run tests tells the first one of its guests."""
+    if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and progress.done(session.config):
+        # All has been done before
+        session.exitstatus = pytest.ExitCode.OK
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["boot_seconds"] = _boot_seconds
-        session.config.workeroutput["tally"] = dict(_tally)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Such a process has ended."""
-    output = getattr(node, "workeroutput", {})
-    _boot_seconds.extend(output.get("boot_seconds", []))
-    _tally.update(output.get("tally", {}))
+    _boot_seconds.extend(getattr(node, "workeroutput", {}).get("boot_seconds", []))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -335,8 +354,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         f"{len(_boot_seconds)} guests booted {guest.release} on {mode.upper()} "
         f"({why}), in {statistics.median(_boot_seconds):.1f} s (median)")
     if guest.checks_itself:
-        counts = {kind: 0 for kind in (*KINDS, "other")} | _tally
-        TALLY.parent.mkdir(parents=True, exist_ok=True)
-        TALLY.write_text(json.dumps({"guests": len(_boot_seconds), **counts}) + "\n")
+        told = terminalreporter.config.pluginmanager.get_plugin(_Tally.__name__)
+        counts = {kind: 0 for kind in (*KINDS, "other")} | told.total
         terminalreporter.write_line("reports: " + ", ".join(
             f"{count} {kind}" for kind, count in counts.items()))
