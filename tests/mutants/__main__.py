@@ -7,6 +7,7 @@ Exit status: 0 at least 95 % were caught; 1 fewer were; 130 interrupted.
 
 import argparse
 import json
+import os
 import signal
 import sys
 
@@ -16,15 +17,10 @@ from lab.paths import BUILD
 
 from .campaign import Campaign, Report
 from .defects import DEFECTS
-from .tree import Terminated, Tree
+from .tree import Tree
 
 FOLDER = BUILD / "mutants"
 ENOUGH = 95.0
-
-
-def terminated(*_: object) -> None:
-    """A polite kill is taken like Ctrl-C, so that nothing is left behind."""
-    raise Terminated
 
 
 def parse() -> argparse.Namespace:
@@ -38,14 +34,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--resume", action="store_true",
                         help="keep what an earlier run has caught")
-    return parser.parse_args()
+    parser.add_argument("--jobs", type=int, metavar="N", default=len(os.sched_getaffinity(0)),
+                        help="so many at a time (one for each processor)")
+    arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        parser.error("--jobs is 1 or more")
+    return arguments
 
 
 def main() -> int:
     """Exit status."""
-    # A shell that starts this in the background has it ignore Ctrl-C.
+    # A shell that starts this in the background has it ignore Ctrl-C. A polite kill is
+    # taken like that, so that nothing is left behind.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, terminated)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = parse()
     chosen = [defect for defect in DEFECTS if not arguments.only or any(
         word in defect.name or word in defect.file for word in arguments.only)]
@@ -56,7 +58,8 @@ def main() -> int:
     kept = FOLDER / ("some.json" if arguments.only else "results.json")
     report = Report(kept, DEFECTS, arguments.resume)
     try:
-        Campaign(Tree(FOLDER / "tree"), report).run(chosen)
+        Campaign([Tree(FOLDER / f"tree-{number}") for number in range(1, arguments.jobs + 1)],
+                 report).run(chosen)
     except (LabError, ValueError) as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 1

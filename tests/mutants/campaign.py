@@ -3,9 +3,12 @@
 
 import json
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Iterator
 
 from bench.report import say
 
@@ -105,57 +108,79 @@ class Report:
 
 
 class Campaign:
-    """Defects in @tree, and their results in @report."""
+    """Defects in copies of the sources, one in each of @trees at a time, and their results
+    in @report."""
 
-    def __init__(self, tree: Tree, report: Report) -> None:
-        self.tree = tree
+    def __init__(self, trees: list[Tree], report: Report) -> None:
+        self.trees = trees
         self.report = report
         # How long each check took without a defect
         self.sound: dict[str, float] = {}
+        self._checking: defaultdict[str, Lock] = defaultdict(Lock)
+        self._told = Lock()
 
     def run(self, defects: list[Defect]) -> None:
         """All that have no result yet."""
-        self.tree.update()
         due = [defect for defect in defects if defect.name not in self.report.results]
-        for number, defect in enumerate(due, 1):
-            start = time.monotonic()
-            outcome, by = self.judge(defect)
-            seconds = time.monotonic() - start
-            self.report.add(Result.of(defect, outcome, by, seconds))
-            say(f"{number:3}/{len(due)} {defect.name:34} {outcome}"
-                f"{f' by {by}' if by else ''} ({seconds:.0f} s)")
+        left = iter(list(enumerate(due, 1)))
+        with ThreadPoolExecutor(len(self.trees)) as pool:
+            try:
+                for done in as_completed([pool.submit(self._work, tree, left, len(due))
+                                          for tree in self.trees]):
+                    done.result()
+            except BaseException:
+                for tree in self.trees:
+                    tree.stop()
+                raise
 
-    def judge(self, defect: Defect) -> tuple[str, str]:
+    def _work(self, tree: Tree, left: Iterator[tuple[int, Defect]], count: int) -> None:
+        """One after the other in one copy, until none is left."""
+        tree.update()
+        while not tree.stopped:
+            with self._told:
+                number, defect = next(left, (0, None))
+            if defect is None:
+                return
+            start = time.monotonic()
+            outcome, by = self.judge(defect, tree)
+            seconds = time.monotonic() - start
+            if tree.stopped:
+                return
+            with self._told:
+                self.report.add(Result.of(defect, outcome, by, seconds))
+                say(f"{number:3}/{count} {defect.name:34} {outcome}"
+                    f"{f' by {by}' if by else ''} ({seconds:.0f} s)")
+
+    def judge(self, defect: Defect, tree: Tree) -> tuple[str, str]:
         """What becomes of it, and what has found it."""
         try:
             for check in defect.found_by:
-                self._pass(check)
-                with self.tree.defective(defect):
-                    verdict = checks.run(self.tree, check, self._patience(check))
+                self._pass(check, tree)
+                with tree.defective(defect):
+                    verdict = checks.run(tree, check, self._patience(check))
                 if verdict.found:
                     return CAUGHT, verdict.by
-        except CannotBuild as error:
-            say(str(error)[-2000:])
-            return NOT_BUILT, ""
-        except CannotCheck as error:
-            say(str(error)[-2000:])
-            return NOT_CHECKED, ""
+        except (CannotBuild, CannotCheck) as error:
+            if not tree.stopped:
+                say(str(error)[-2000:])
+            return NOT_BUILT if isinstance(error, CannotBuild) else NOT_CHECKED, ""
         return SURVIVED, ""
 
     def _patience(self, check: str) -> float:
         """Until a test that does not end counts as one that fails, seconds."""
         return LEAST + SLACK * self.sound[check]
 
-    def _pass(self, check: str) -> None:
+    def _pass(self, check: str, tree: Tree) -> None:
         """Without a defect each has to find nothing, once."""
-        if check in self.sound:
-            return
-        start = time.monotonic()
-        try:
-            verdict = checks.run(self.tree, check)
-        except CannotBuild as error:
-            raise CannotCheck(f"the sources do not build:\n{error}") from error
-        if verdict.found:
-            raise CannotCheck(f"{check} fails without any defect: {verdict.by}; see "
-                              f"{self.tree.log}")
-        self.sound[check] = time.monotonic() - start
+        with self._checking[check]:
+            if check in self.sound:
+                return
+            start = time.monotonic()
+            try:
+                verdict = checks.run(tree, check)
+            except CannotBuild as error:
+                raise CannotCheck(f"the sources do not build:\n{error}") from error
+            if verdict.found:
+                raise CannotCheck(f"{check} fails without any defect: {verdict.by}; see "
+                                  f"{tree.log}")
+            self.sound[check] = time.monotonic() - start

@@ -5,12 +5,14 @@ import os
 import re
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from lab.agent import poll_until
 from lab.paths import BUILD, ROOT
 
 from . import checks
@@ -22,20 +24,19 @@ from .tree import Tree
 # Unit tests of little code: seconds each
 QUICK = ("unit region-", "unit ivshmemd ", "unit cli-station")
 SAMPLE = 3
+BOUND = 60
 
 
-@pytest.fixture(name="tree", scope="module")
-def a_tree() -> Tree:
-    """A copy of the sources, which stays."""
-    found = Tree(BUILD / "test/mutants")
-    found.update()
-    return found
+@pytest.fixture(name="trees", scope="module")
+def two_trees() -> list[Tree]:
+    """Copies of the sources, which stay."""
+    return [Tree(BUILD / f"test/mutants-{number}") for number in (1, 2)]
 
 
 @pytest.fixture(name="campaign")
-def a_campaign(tree: Tree, tmp_path: Path) -> Campaign:
+def a_campaign(trees: list[Tree], tmp_path: Path) -> Campaign:
     """One whose results nobody keeps."""
-    return Campaign(tree, Report(tmp_path / "mutants.json", []))
+    return Campaign(trees, Report(tmp_path / "mutants.json", []))
 
 
 def quick() -> list[Defect]:
@@ -68,20 +69,39 @@ def test_some_are_caught(campaign: Campaign):
     """Others each day; make mutants tries all."""
     seed = int(os.environ.get("SEED", time.strftime("%Y%m%d")))
     print(f"seed {seed}")
-    for defect in Random(seed).sample(quick(), SAMPLE):
-        outcome, by = campaign.judge(defect)
-        assert outcome == CAUGHT, f"{defect.name}: {outcome}"
-        assert by
+    campaign.run(Random(seed).sample(quick(), SAMPLE))
+    results = campaign.report.results.values()
+    assert len(results) == SAMPLE
+    assert not [result for result in results if result.outcome != CAUGHT or not result.by]
 
 
 def test_what_is_not_caught_is_told(campaign: Campaign):
     """Nor is what does not compile; and the copy is as it was each time."""
+    tree = campaign.trees[0]
+    tree.update()
     defect = next(defect for defect in DEFECTS if defect.found_by == ("unit ivshmemd pace",))
     right = (ROOT / defect.file).read_text()
     first = right.splitlines()[0]
     for new, outcome in ((f"{first} /* harmless */", SURVIVED), ("nonsense", NOT_BUILT)):
-        assert campaign.judge(replace(defect, old=first, new=new))[0] == outcome
-        assert (campaign.tree.folder / defect.file).read_text() == right
+        assert campaign.judge(replace(defect, old=first, new=new), tree)[0] == outcome
+        assert (tree.folder / defect.file).read_text() == right
+
+
+def test_ends_in_order(tmp_path: Path):
+    """What runs is told, once, and is waited for; nothing is begun afterwards."""
+    tree = Tree(tmp_path / "tree")
+    tree.folder.mkdir()
+    script = "trap 'echo told; sleep 0.5; echo ended; exit 3' TERM; echo begun; " \
+        "while :; do sleep 0.1; done"
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(tree.run, "bash", "-c", script, bound=BOUND)
+        poll_until(lambda: tree.log.exists() and "begun" in tree.log.read_text(), BOUND, "it runs")
+        tree.stop()
+        assert running.result() == (3, "begun\ntold\nended\n")
+    campaign = Campaign([tree], Report(tmp_path / "mutants.json", []))
+    tree.update = lambda: None  # type: ignore[method-assign]
+    campaign.run(quick())
+    assert not campaign.report.results
 
 
 def test_results_are_kept(tmp_path: Path):

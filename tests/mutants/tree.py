@@ -29,10 +29,6 @@ class CannotBuild(Exception):
     """The compiler does not take it; with what it says."""
 
 
-class Terminated(KeyboardInterrupt):
-    """By a polite kill, of which programs that run know nothing; of Ctrl-C they do."""
-
-
 class Tree:
     """The copy in @folder, whose builds are kept from one run to the next."""
 
@@ -40,6 +36,14 @@ class Tree:
         self.folder = folder
         self.log = folder.parent / f"{folder.name}.log"
         self.headers = folder / "include"
+        self.stopped = False
+        self._process: subprocess.Popen | None = None
+
+    def stop(self) -> None:
+        """Have what runs end in order, and begin nothing more; from another thread."""
+        self.stopped = True
+        if process := self._process:
+            process.terminate()
 
     def update(self) -> None:
         """Bring it to what the sources are; what is the same is not touched."""
@@ -87,21 +91,20 @@ class Tree:
 
     def run(self, *command: str, bound: float) -> tuple[int | None, str]:
         """Its exit status, None if it did not end in time, and what it said."""
-        # Should we die without a word, it still ends what it has started.
+        # Should we die without a word, it still ends what it has started. In a session of
+        # its own it hears of Ctrl-C once, by stop().
         command = ("setpriv", "--pdeathsig", "TERM", *command)
         with open(self.log, "w+", encoding="utf-8", errors="replace") as log, \
                 subprocess.Popen(command, cwd=self.folder, stdout=log,
-                                 stderr=subprocess.STDOUT,
+                                 stderr=subprocess.STDOUT, start_new_session=True,
                                  env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}) as process:
+            self._process = process
+            if self.stopped:
+                process.terminate()
             try:
-                status = self._wait(process, bound)
-            except KeyboardInterrupt as stop:
-                # It ends in order.
-                if isinstance(stop, Terminated):
-                    process.terminate()
-                process.wait()
-                raise
-            return status, self._said(log)
+                return self._wait(process, bound), self._said(log)
+            finally:
+                self._process = None
 
     @staticmethod
     def _said(log: IO[str]) -> str:
