@@ -155,6 +155,9 @@ struct ivnet_ring {
  * @queues: its rings
  * @rings: what else belongs to them
  * @limits: what the peer accepts; stays while the bit in @ready is set
+ * @hello: what this side has said
+ * @said: where that is, until the peer has taken it; under the lock of ring 0
+ * @said_at: index of the producer before it
  * @quiet: nobody else uses the rings, and nobody will
  * @restart: begin anew at the next step
  * @faults: times that the peer was at fault
@@ -164,6 +167,9 @@ struct ivnet_link {
 	struct ivlink_queue *queues;
 	struct ivnet_ring *rings;
 	struct ivnet_limits limits;
+	struct ivnet_hello hello;
+	const void __ivshmem *said;
+	u32 said_at;
 	bool quiet;
 	bool restart;
 	u64 faults;

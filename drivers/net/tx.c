@@ -206,6 +206,30 @@ static void ivnet_stop_early(struct ivnet *net, u32 queue, u32 slot,
 }
 
 /*
+ * Whether the peer has taken the hello that was said.  One that somebody else has
+ * changed in the ring would be believed for as long as the session lasts, so that
+ * ends.  To be called before the place of the hello may be used again, with the lock
+ * of ring 0 held.
+ */
+static void ivnet_look_at_hello(struct ivnet *net, u32 slot)
+{
+	struct ivring_producer *tx = &ivnet_pair(net, 0, slot)->tx;
+	struct ivnet_link *link = &net->links[slot];
+	struct ivnet_hello there;
+
+	if (!link->said || tx->fault || !ivring_refresh_cons(tx) ||
+	    tx->cons == link->said_at)
+		return;
+
+	ivshmem_copy_in(&there, link->said, sizeof(there));
+	link->said = NULL;
+	/* Frames are there by now if the ring was full when the peer took it */
+	if (tx->next - link->said_at <= tx->size &&
+	    memcmp(&there, &link->hello, sizeof(there)))
+		tx->fault = IVRING_TAMPERED;
+}
+
+/*
  * Puts a frame into a ring; 0, or why not.  With @publish the peer sees it, else it
  * does after ivnet_publish().  Bottom halves are off.
  */
@@ -216,13 +240,16 @@ static int ivnet_send(struct ivnet *net, u32 queue, u32 slot,
 	u32 length = source->length + sizeof(source->header);
 	struct ivlink_queue *pair = ivnet_pair(net, queue, slot);
 	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
-	bool kick = false, lost;
+	bool kick = false, lost, ready;
 	void __ivshmem *payload;
 	int ret;
 
 	spin_lock(&ring->lock);
 	/* Pairs with ivnet_take_hello() */
-	if (!test_bit_acquire(slot, net->ready))
+	ready = test_bit_acquire(slot, net->ready);
+	if (ready && !queue)
+		ivnet_look_at_hello(net, slot);
+	if (!ready)
 		ret = -ENOTCONN;
 	else if (source->length > net->links[slot].limits.max_frame)
 		ret = -EMSGSIZE;
@@ -365,6 +392,8 @@ void ivnet_look_for_stalls(struct ivnet *net, u32 slot)
 			ring->stalled = true;
 			ivnet_give_up(net, i, slot);
 		}
+		if (!i)
+			ivnet_look_at_hello(net, slot);
 		spin_unlock(&ring->lock);
 		local_bh_enable();
 	}
@@ -382,6 +411,7 @@ bool ivnet_send_hello(struct ivnet *net, u32 slot)
 {
 	struct ivlink_queue *pair = ivnet_pair(net, 0, slot);
 	const struct bpf_prog *prog = rcu_access_pointer(net->xdp_prog);
+	struct ivnet_link *link = &net->links[slot];
 	struct ivnet_hello hello = {
 		.features = ivshmem_to_le32(ivnet_features(net, prog)),
 		.max_frame = ivshmem_to_le32(ivnet_max_frame(net, prog)),
@@ -390,9 +420,13 @@ bool ivnet_send_hello(struct ivnet *net, u32 slot)
 	void __ivshmem *payload;
 
 	ether_addr_copy(hello.address, net->dev->dev_addr);
+	link->hello = hello;
+	link->said = NULL;
+	link->said_at = pair->tx.next;
 	/* The session may be over already: the next step sees it */
 	if (ivring_reserve(&pair->tx, sizeof(hello), &payload))
 		return false;
+	link->said = payload;
 	ivshmem_copy_out(payload, &hello, sizeof(hello));
 	ivring_commit(&pair->tx, sizeof(hello), IVNET_KIND_HELLO);
 	if (ivring_publish(&pair->tx))

@@ -117,6 +117,8 @@ def test_nothing_acknowledged_is_lost_with_the_back_ends_machine(link, vms, tmp_
                    BOUND, "what becomes of the program")
         if machine.writer.poll() is None:
             continue
+        # On a slow machine the driver may have ended its wait, and the program with it.
+        machine.vm.wait_for(f"dd if={NODE} of=/dev/null bs=4k count=1 iflag=direct", BOUND)
         # The file system has ended its journal, and says so until it is repaired.
         machine.vm.run(f"umount {MOUNTED} && (fsck.ext4 -p {NODE} || [ $? = 1 ])")
         machine.check()

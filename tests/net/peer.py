@@ -60,6 +60,8 @@ class Session:
 
     number: int = 0
     hello: Hello | None = None
+    # Of the hello, as it came
+    payload: bytes = b""
     other_kinds: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -221,6 +223,7 @@ class NetPeer:
         if kind == HELLO:
             assert session.hello is None and queue == 0, "a second hello"
             session.hello = Hello.unpack(payload)
+            session.payload = payload
             return
         if kind != FRAME:
             session.other_kinds.append((queue, kind))

@@ -5,6 +5,7 @@ While each of them lies, a stream between two honest machines goes on.
 """
 
 import random
+import struct
 import time
 
 import pytest
@@ -16,7 +17,7 @@ from .frames import (ARP, BROADCAST, DATA_VALID, GSO_ECN, GSO_TCPV4, GSO_TCPV6,
                      GSO_UDP, GSO_UDP_L4, IPV4, NEEDS_CSUM, TCP, Header, arp, ethernet, ipv4,
                      tcp, udp)
 from .peer import CSUM, FRAME, HELLO, NetPeer, hello
-from .wire import ALIGN, HEADER, PAD, Over, total, wait_until
+from .wire import ALIGN, HEADER, PAD, UP, Over, total, wait_until
 
 QUEUES = 2
 PEERS = 16
@@ -576,6 +577,33 @@ def test_own_address_of_the_victim(server, honest, witness):
             thief.send(slot, ethernet(BROADCAST, a.station, 0x88b5, bytes(50)))
         b.ping(a.address, 20)
         witness.goes_on()
+
+
+@pytest.mark.attack("A20")
+@pytest.mark.parametrize("place, value", [(4, 200), (12, 0x0a0b0c02)], ids=["longest", "address"])
+def test_hello_that_somebody_else_changed(server, honest, place, value):
+    """Who said it sees that, and begins a session in which it is believed as it was said."""
+    a, _ = honest
+    peer = NetPeer(server.socket, VECTORS, "10.88.0.94")
+    peer.consume = False
+    with peer:
+        wait_until(lambda: peer.links[a.slot].state == UP
+                   and peer.words.load(peer.segment.tx(a.slot, peer.slot, 0)), "a hello")
+        before = slot_counters(a, peer.slot)
+        with peer.lock:
+            record = peer.segment.data(a.slot, peer.slot, 0) + HEADER
+            said = peer.words.load(record + place)
+            peer.words.store(record + place, value)
+            peer.consume = True
+            peer._turn()
+            believed = peer.sessions[a.slot]
+        assert struct.unpack_from("<I", believed.payload, place)[0] == value
+        wait_until(lambda: peer.sessions[a.slot].number > believed.number
+                   and peer.ready(a.slot), "another session", 90)
+        assert struct.unpack_from("<I", peer.sessions[a.slot].payload, place)[0] == said
+        after = slot_counters(a, peer.slot)
+        assert after["faults"] == before["faults"] + 1
+        peer.ping(a.address)
 
 
 def test_sessions_that_begin_without_end(liar, honest, witness):
