@@ -155,24 +155,23 @@ struct ivnet_ring {
  * @queues: its rings
  * @rings: what else belongs to them
  * @limits: what the peer accepts; stays while the bit in @ready is set
- * @hello: what this side has said
- * @said: where that is, until the peer has taken it; under the lock of ring 0
- * @said_at: index of the producer before it
+ * @said: ring 0 begins with @hello, at which nobody has looked since the peer took
+ *	  it; under that ring's lock, as far as others use the ring
  * @quiet: nobody else uses the rings, and nobody will
  * @restart: begin anew at the next step
  * @faults: times that the peer was at fault
+ * @hello: what this side has said
  */
 struct ivnet_link {
 	struct ivlink link;
 	struct ivlink_queue *queues;
 	struct ivnet_ring *rings;
 	struct ivnet_limits limits;
-	struct ivnet_hello hello;
-	const void __ivshmem *said;
-	u32 said_at;
+	bool said;
 	bool quiet;
 	bool restart;
 	u64 faults;
+	struct ivnet_hello hello;
 };
 
 /**

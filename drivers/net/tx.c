@@ -206,27 +206,26 @@ static void ivnet_stop_early(struct ivnet *net, u32 queue, u32 slot,
 }
 
 /*
- * Whether the peer has taken the hello that was said.  One that somebody else has
- * changed in the ring would be believed for as long as the session lasts, so that
- * ends.  To be called before the place of the hello may be used again, with the lock
- * of ring 0 held.
+ * Looks whether the peer has taken the hello as it was said; 0, or -EPROTO.  One that
+ * somebody else has changed in the ring would be believed for as long as the session
+ * lasts.  Of ring 0's lock; between a reservation, which may be in the same place, and
+ * what is written there.
  */
-static void ivnet_look_at_hello(struct ivnet *net, u32 slot)
+static int ivnet_look_at_hello(struct ivnet *net, u32 slot)
 {
 	struct ivring_producer *tx = &ivnet_pair(net, 0, slot)->tx;
 	struct ivnet_link *link = &net->links[slot];
 	struct ivnet_hello there;
 
-	if (!link->said || tx->fault || !ivring_refresh_cons(tx) ||
-	    tx->cons == link->said_at)
-		return;
-
-	ivshmem_copy_in(&there, link->said, sizeof(there));
-	link->said = NULL;
-	/* Frames are there by now if the ring was full when the peer took it */
-	if (tx->next - link->said_at <= tx->size &&
-	    memcmp(&there, &link->hello, sizeof(there)))
-		tx->fault = IVRING_TAMPERED;
+	/* Rings begin at 0 */
+	if (!tx->cons)
+		return 0;
+	link->said = false;
+	ivshmem_copy_in(&there, tx->data + IVRING_HEADER, sizeof(there));
+	if (!memcmp(&there, &link->hello, sizeof(there)))
+		return 0;
+	tx->fault = IVRING_TAMPERED;
+	return -EPROTO;
 }
 
 /*
@@ -240,21 +239,20 @@ static int ivnet_send(struct ivnet *net, u32 queue, u32 slot,
 	u32 length = source->length + sizeof(source->header);
 	struct ivlink_queue *pair = ivnet_pair(net, queue, slot);
 	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
-	bool kick = false, lost, ready;
+	bool kick = false, lost;
 	void __ivshmem *payload;
 	int ret;
 
 	spin_lock(&ring->lock);
 	/* Pairs with ivnet_take_hello() */
-	ready = test_bit_acquire(slot, net->ready);
-	if (ready && !queue)
-		ivnet_look_at_hello(net, slot);
-	if (!ready)
+	if (!test_bit_acquire(slot, net->ready))
 		ret = -ENOTCONN;
 	else if (source->length > net->links[slot].limits.max_frame)
 		ret = -EMSGSIZE;
 	else
 		ret = ivnet_reserve(pair, length, &payload, &kick);
+	if (!ret && !queue && unlikely(net->links[slot].said))
+		ret = ivnet_look_at_hello(net, slot);
 	if (!ret) {
 		ivnet_copy((u8 __ivshmem *)payload, source);
 		ivring_commit(&pair->tx, length, IVNET_KIND_FRAME);
@@ -379,11 +377,14 @@ void ivnet_queues_reset(struct ivnet *net, u32 slot)
  */
 void ivnet_look_for_stalls(struct ivnet *net, u32 slot)
 {
+	struct ivring_producer *tx;
 	struct ivnet_ring *ring;
+	bool lost;
 	u32 i;
 
 	for (i = 0; i < net->nr_queues; i++) {
 		ring = ivnet_ring(net, i, slot);
+		tx = &ivnet_pair(net, i, slot)->tx;
 		/* A kick may be lost */
 		local_bh_disable();
 		ivnet_wake(net, i, slot);
@@ -392,9 +393,13 @@ void ivnet_look_for_stalls(struct ivnet *net, u32 slot)
 			ring->stalled = true;
 			ivnet_give_up(net, i, slot);
 		}
-		if (!i)
+		if (!i && net->links[slot].said && !tx->fault &&
+		    ivring_refresh_cons(tx))
 			ivnet_look_at_hello(net, slot);
+		lost = tx->fault;
 		spin_unlock(&ring->lock);
+		if (lost)
+			ivnet_link_lost(net, slot);
 		local_bh_enable();
 	}
 }
@@ -421,12 +426,10 @@ bool ivnet_send_hello(struct ivnet *net, u32 slot)
 
 	ether_addr_copy(hello.address, net->dev->dev_addr);
 	link->hello = hello;
-	link->said = NULL;
-	link->said_at = pair->tx.next;
+	link->said = true;
 	/* The session may be over already: the next step sees it */
 	if (ivring_reserve(&pair->tx, sizeof(hello), &payload))
 		return false;
-	link->said = payload;
 	ivshmem_copy_out(payload, &hello, sizeof(hello));
 	ivring_commit(&pair->tx, sizeof(hello), IVNET_KIND_HELLO);
 	if (ivring_publish(&pair->tx))
