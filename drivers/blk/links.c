@@ -181,6 +181,7 @@ static unsigned int ivblk_active_step(struct ivblk *ivblk,
 				      struct ivblk_link *link)
 {
 	bool restart = READ_ONCE(ivblk->restart);
+	enum ivring_fault reason;
 
 	if (!restart && !READ_ONCE(ivblk->lost) &&
 	    !ivlink_check_words(&link->link)) {
@@ -190,9 +191,8 @@ static unsigned int ivblk_active_step(struct ivblk *ivblk,
 	}
 	ivblk_link_down(ivblk, link);
 	/* A ring that is broken is worse than a peer that does not answer */
-	if (ivlink_check(&link->link))
-		return ivlink_step(&link->link, ivblk_now(), get_random_u32());
-	return ivlink_end(&link->link, IVRING_STALE, ivblk_now());
+	reason = ivlink_check(&link->link);
+	return ivlink_end(&link->link, reason ?: IVRING_STALE, ivblk_now());
 }
 
 /* Does what is due for a link; returns when to come back, in milliseconds */

@@ -169,17 +169,19 @@ static void ivnet_link_stop(struct ivnet *net, u32 slot)
 	ivshmem_link_stop(net->function, slot, link);
 }
 
-/* Whether the session has to end, before anything else is done */
-static bool ivnet_link_is_over(struct ivnet_link *link)
+/* Why the session has to end, before anything else is done */
+static enum ivring_fault ivnet_link_verdict(struct ivnet_link *link)
 {
-	return link->link.state == IVLINK_UP &&
-	       (link->restart || ivlink_check(&link->link));
+	if (link->link.state != IVLINK_UP)
+		return IVRING_OK;
+	return link->restart ? IVRING_STALE : ivlink_check(&link->link);
 }
 
 /* Does what is due for a link; returns when to come back, in milliseconds */
 static u32 ivnet_link_step(struct ivnet *net, u32 slot)
 {
 	struct ivnet_link *link = &net->links[slot];
+	enum ivring_fault reason;
 	unsigned int events = 0;
 	struct ivpeer peer;
 
@@ -189,11 +191,11 @@ static u32 ivnet_link_step(struct ivnet *net, u32 slot)
 	else if (peer.state == IVPEER_ALIVE)
 		ivlink_start(&link->link);
 
-	if (ivnet_link_is_over(link)) {
+	reason = ivnet_link_verdict(link);
+	if (reason) {
 		ivnet_quiesce(net, slot, slot);
-		if (link->restart)
-			events = ivlink_end(&link->link, IVRING_STALE,
-					    ivnet_now());
+		/* Another look could find all well again, and nobody to use it */
+		events = ivlink_end(&link->link, reason, ivnet_now());
 	}
 	link->restart = false;
 

@@ -5,19 +5,25 @@ Each function that moves a link's state or takes something down is called, and l
 a delay in which others get between. What was to come of it comes all the same.
 """
 
+import time
 from contextlib import ExitStack
 from typing import Any, Callable, Iterator
 
 import pytest
 
-from lab import VM
+from lab import VM, Server
+from lab.agent import poll_until
 from lab.testing import count
 from tests.blk.guest import Disk, folder
 from tests.net.card import FUNCTIONS, VECTORS, Card, device, meet, together
+from tests.net.peer import NetPeer
+from tests.net.wire import UP
 from tests.vm.guest import DRIVER, program
 
 BOUND = 180
-PEERS = 3
+PEERS = 4
+# Seconds, less than whoever comes is held up
+LIE = 0.008
 BDF = "0000:00:10.0"
 DELAY = "/sys/module/ivshmem_delay/parameters"
 
@@ -61,7 +67,8 @@ def rebind(card: Card, name: str) -> None:
 class Rig:
     """Two guests on a segment, the first of which has a disk, too."""
 
-    def __init__(self, cards: list[Card], disk: Disk) -> None:
+    def __init__(self, server: Server, cards: list[Card], disk: Disk) -> None:
+        self.server = server
         self.a, self.b = self.cards = cards
         self.disk = disk
 
@@ -126,7 +133,7 @@ def rig(module_vms: Any, module_servers: Any, delays: Any) -> Iterator[Rig]:
         disk.serve(disk.image)
         disk.wait()
         machines[0].run(f"insmod {delays}")
-        yield Rig(cards, disk)
+        yield Rig(server, cards, disk)
 
 
 def hold_up(vm: VM, functions: list[str], action: Callable[[], None]) -> None:
@@ -146,6 +153,32 @@ def hold_up(vm: VM, functions: list[str], action: Callable[[], None]) -> None:
 def test_functions(rig: Rig, part: str, functions: list[str]) -> None:
     """Of the card, the disk and the device below both."""
     hold_up(rig.a.vm, functions, getattr(rig, part))
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.attack("A11")
+def test_session_that_seems_to_be_over(rig: Rig) -> None:
+    """By the word of a peer, which is right again once nobody uses the rings any more."""
+    victim = rig.a
+    with NetPeer(rig.server.socket, VECTORS, "10.88.0.99") as peer:
+        peer.wait_ready(victim.slot, timeout=BOUND)
+        peer.ping(victim.address)
+        link = peer.links[victim.slot]
+        victim.vm.run(f"echo ivnet_quiesce > {DELAY}/at")
+
+        def held_up() -> bool:
+            with peer.lock:
+                if link.state == UP:
+                    word = peer.words.load(link.own)
+                    peer.words.store(link.own, word ^ 1)
+                    time.sleep(LIE)
+                    peer.words.store(link.own, word)
+            return "0" not in victim.vm.run(f"cat {DELAY}/hits").stdout.split()
+
+        poll_until(held_up, BOUND, "a look at the wrong moment")
+        victim.vm.run(f"echo > {DELAY}/at")
+        peer.wait_ready(victim.slot, timeout=BOUND)
+        peer.ping(victim.address)
 
 
 @pytest.mark.timeout(1800)

@@ -27,7 +27,7 @@ from .tree import CannotBuild, Tree
 BOUND = 900
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.M)
 # Which tests of pytest begin virtual machines
-GUESTS = re.compile(r"\btests/(vm|net|hostile/test_guests|blk/test_(disk|back_machine))")
+GUESTS = re.compile(r"\btests/(vm|net|debug|hostile/test_guests|blk/test_(disk|back_machine))")
 
 
 class CannotCheck(Exception):
