@@ -70,7 +70,7 @@ class Failed(Exception):
 class Machine:
     """One of them; @number is that of its address, of its part of the disk and so on.
 
-    With a second device if there is @more than one server's @socket.
+    Its device is at the server behind @socket; a second one, if any, at that behind @more.
     """
 
     def __init__(self, number: int, count: int, socket: Path, directory: Path,
