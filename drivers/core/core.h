@@ -101,6 +101,8 @@ struct ivshmem_vector {
  * @major: its version
  * @region: what it says; if refused, what was understood
  * @programs: a bit for each section that programs use, not a driver
+ * @entered: this kernel is a peer of it, as far as it shall be; guarded by
+ *	     &ivshmem_device.region_lock
  * @gone: it is not in force any more: nothing is written to the region in its
  *	  name.  Never reset
  * @peers_lock: guards @peers against readers; a look at one slot long
@@ -122,6 +124,7 @@ struct ivshmem_format {
 	u32 major;
 	struct ivregion region;
 	u32 programs;
+	bool entered;
 	bool gone;
 
 	spinlock_t peers_lock;

@@ -212,11 +212,12 @@ static void ivshmem_region_enter(struct ivshmem_device *ivd,
 
 	if (!ivshmem_memory_get(ivd))
 		return;
-	/* Nodes were made meanwhile: it may be another's, and the next look tells */
+	/* Nodes were made meanwhile: it may be another's; the next look begins anew */
 	if (!ivregion_intact(ivshmem_superblock(ivd), &format->region)) {
 		ivshmem_memory_put(ivd);
 		return;
 	}
+	format->entered = true;
 	if (slot == IVSHMEM_AUTO_SLOT)
 		ivshmem_choice_begin(ivd);
 	ivshmem_peers_look(ivd, format);
@@ -234,6 +235,7 @@ static void ivshmem_region_leave(struct ivshmem_device *ivd,
 				 struct ivshmem_format *format)
 {
 	ivshmem_functions_remove(format);
+	format->entered = false;
 	if (!ivshmem_memory_get(ivd))
 		return;
 	if (ivregion_intact(ivshmem_superblock(ivd), &format->region)) {
@@ -380,7 +382,9 @@ static bool ivshmem_region_watch(struct ivshmem_device *ivd,
 	/* Whoever kills the device takes functions and nodes away */
 	if (!ivshmem_memory_get(ivd))
 		return !READ_ONCE(ivd->dead);
-	intact = ivregion_intact(ivshmem_superblock(ivd), &format->region);
+	/* What could not be joined when it was attached is attached anew */
+	intact = format->entered &&
+		 ivregion_intact(ivshmem_superblock(ivd), &format->region);
 	if (intact)
 		changed = ivshmem_peers_look(ivd, format);
 	ivshmem_memory_put(ivd);

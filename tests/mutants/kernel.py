@@ -111,6 +111,9 @@ CORE = [
     _core("epoch-stays", "region.c", "\t\tif (!ivshmem_load32(&there->magic))\n"
           "\t\t\tivshmem_peer_leave(ivd);\n", "", "zeroing", "A06",
           "tests/vm/test_region.py -k leaves_when_erased"),
+    _core("attached-but-nobody", "region.c", "intact = format->entered &&\n\t\t ivregion",
+          "intact = ivregion", "liveness", "A09",
+          "tests/vm/test_region.py -k erased_for_a_moment"),
 ]
 
 _BAD = "tests/net/test_hostile_net.py -k '{}'"

@@ -4,7 +4,8 @@
 import pytest
 
 from lab import ivshmem_plain
-from tests.region_image import (BLK, ENTRIES, MINOR, NET, PAGE, RAW, RESERVED, SECTIONS,
+from lab.agent import poll_until
+from tests.region_image import (BLK, ENTRIES, MAGIC, MINOR, NET, PAGE, RAW, RESERVED, SECTIONS,
                                 SIZE_LOG2, SLOTS, Image, Memory, Section)
 
 from .guest import CLASS, DRIVER, set_attribute
@@ -195,6 +196,48 @@ def test_slot_of_a_plain_device(vm, region, erased):
     assert set_attribute(vm, NODE, "slot", "63").returncode == 0
     assert state(vm).endswith("slot none") and functions(vm) == []
     assert set_attribute(vm, NODE, "slot", "1").returncode == 0
+
+
+# Tells the host as soon as the first node is there, whoever makes the others, and prints
+# what is known once the last one is
+BETWEEN = f"""
+import mmap, os, time
+def wait(name):
+    while not os.path.exists(name):
+        time.sleep(0.0002)
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+open("/run/waits", "w").close()
+wait("/dev/ivshmem0.s0")
+first = mmap.mmap(os.open("/dev/ivshmem0.s0", os.O_RDWR), {PAGE})
+first[0] = 1
+wait("/dev/ivshmem0.s31")
+time.sleep(0.1)
+print(open("{CLASS}/ivshmem0/region").read())
+"""
+
+
+@pytest.mark.attack("A05", "A09")
+def test_erased_for_a_moment_while_attached_to(vm, region, erased):
+    """No format when the guest is to join, and again the same one at its next look."""
+    image = Image(SIZE, [Section(RAW, f"s{n}", PAGE) for n in range(32)])
+    first = image.offsets()[0]
+
+    def met():
+        region.store(first, 0)
+        vm.run("rm -f /run/waits")
+        guest = vm.spawn(["/usr/bin/python3", "-c", BETWEEN])
+        vm.wait_for("[ -e /run/waits ]")
+        region.write(image)
+        poll_until(lambda: region.word(first), 60, "the first node", longest=0)
+        region.store(0, 0)
+        said = guest.wait(60)
+        region.store(0, MAGIC)
+        wait_state(vm, "^attached.*slot 1$")
+        region.erase()
+        wait_state(vm, "^unformatted$")
+        return "slot none" in said.stdout
+
+    poll_until(met, 180, "a guest that was about to join")
 
 
 def test_unbind_and_reload(vm, region, erased):
