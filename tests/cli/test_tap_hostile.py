@@ -10,7 +10,7 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from lab import Server
-from tests.region_image import PAGE
+from tests.region_image import MAGIC, PAGE
 from tests.server.process import processor_ticks
 from tests.server.waiting import wait_until
 from tests.vm.peer import Flood
@@ -264,6 +264,24 @@ def test_a_fault_costs_the_session_only(hosts, card: Card, name: str):
     # It rests, and comes back.
     card.connect(first.slot).greet()
     talk(card, first)
+
+
+@pytest.mark.attack('A06', 'A11')
+def test_a_fault_while_there_is_no_format(hosts, card: Card):
+    """It is found when there is none for a moment: the session ends for both all the same."""
+    first = hosts[0]
+    for _ in range(3):
+        card.greet()
+        talk(card, first)
+        card.store(0, 0)
+        card.greet()
+        time.sleep(0.05)
+        card.store(0, MAGIC)
+        card.await_end()
+        card.connect(first.slot)
+    card.greet()
+    talk(card, first)
+    hosts[1].ping(first)
 
 
 def test_a_peer_that_empties_nothing(hosts, card: Card):

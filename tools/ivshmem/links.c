@@ -265,6 +265,7 @@ static int enter(struct links *ls)
 	}
 	init_links(ls);
 	ls->attached = true;
+	ls->lost = false;
 	return 0;
 }
 
@@ -355,9 +356,14 @@ void links_end(struct links *ls, uint32_t slot, enum ivring_fault reason)
 	struct ivlink *link = &ls->links[slot].link;
 	enum ivlink_state before = link->state;
 
-	/* What is there may belong to others by now: the next look says. */
+	/*
+	 * What is there may belong to others by now.  If not, the peer would not
+	 * learn that its session is over: all begin anew.
+	 */
 	if (!links_intact(ls)) {
 		forget(ls, slot);
+		ls->lost = true;
+		ls->clock.look_at = ls->now;
 		return;
 	}
 	take_events(ls, slot, before, ivlink_end(link, reason, ls->now));
@@ -463,7 +469,7 @@ static void look(struct links *ls)
 {
 	uint32_t slot;
 
-	if (ls->attached && !same_region(ls))
+	if (ls->attached && (ls->lost || !same_region(ls)))
 		lose(ls);
 	if (!ls->attached && (!may_enter(ls) || enter(ls)))
 		return;

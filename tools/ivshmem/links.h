@@ -67,6 +67,7 @@ struct peer_link {
  * @name:       own name for others, or NULL for the host's
  * @who:        for messages about peers
  * @attached:   the section is mapped, and this is a peer
+ * @lost:       a session has ended when the region was another one, or seemed to be
  * @leaving:    the region is another one; the memory is unmapped once it may be
  * @section:    the section
  * @region:     of the region: slots and instance
@@ -87,6 +88,7 @@ struct links {
 	const char *name;
 	const char *who;
 	bool attached;
+	bool lost;
 	bool leaving;
 	struct ivshmem_section section;
 	struct ivregion region;

@@ -44,6 +44,8 @@ static void link_down(struct links *ls, uint32_t slot)
 	seg->dirty &= ~(1ULL << slot);
 	seg->links[slot].greeted = false;
 	stations_forget(&seg->stations, slot);
+	/* The frame that the device did not take may have been its */
+	seg->blocked = false;
 	segment_agree(seg);
 }
 
