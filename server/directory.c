@@ -82,6 +82,26 @@ static void touch_lines(void *argument)
 	}
 }
 
+/* Whether all lines are what touch_lines() would write; also if none can be read. */
+static bool lines_stand(const struct directory *directory)
+{
+	struct ivregion_server_line lines[IVREGION_SLOTS_MAX];
+	size_t size = directory->region.slots * sizeof(lines[0]);
+
+	if (pread(directory->fd, lines, size,
+		  (off_t)ivregion_server_offset(0)) != (ssize_t)size)
+		return true;
+	for (unsigned int i = 0; i < directory->region.slots; i++) {
+		const struct directory_slot *slot = &directory->slots[i];
+
+		if (ivshmem_from_le32(lines[i].gone_epoch) != slot->gone_epoch ||
+		    ivshmem_from_le32(lines[i].generation) != slot->generation ||
+		    ivshmem_from_le32(lines[i].status) != status_of(directory, i))
+			return false;
+	}
+	return true;
+}
+
 static void lose(struct directory *directory, enum ivregion_error error)
 {
 	if (directory->writable)
@@ -118,16 +138,18 @@ static void look(struct directory *directory)
 	struct ivregion_superblock copy;
 	struct ivregion region;
 	enum ivregion_error error;
-	bool anew;
+	bool same, anew;
 
 	if (!directory_read(directory->fd, &copy)) {
 		lose(directory, IVREGION_NO_MAGIC);
 		return;
 	}
-	if (directory->writable &&
-	    ivshmem_from_le32(copy.instance) == directory->region.instance)
-		return;
 	error = ivregion_parse(&copy, directory->size, &region);
+	same = directory->writable &&
+	       ivshmem_from_le32(copy.instance) == directory->region.instance;
+	/* Peers go on with what they have read; but that may have been a lie. */
+	if (same && (error || region.slots == directory->region.slots))
+		return;
 	if (error || region.read_only) {
 		lose(directory, error);
 		return;
@@ -248,6 +270,17 @@ bool directory_leave(struct directory *directory, unsigned int slot)
 	directory->slots[slot].taken = false;
 	publish(directory);
 	return has_line(directory, slot);
+}
+
+bool directory_check(struct directory *directory)
+{
+	if (directory->ended)
+		return false;
+	look(directory);
+	if (!directory->writable || lines_stand(directory))
+		return false;
+	publish(directory);
+	return directory->writable;
 }
 
 enum directory_change directory_take_change(struct directory *directory)

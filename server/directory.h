@@ -111,6 +111,16 @@ enum directory_parting directory_part(struct directory *directory,
  */
 bool directory_leave(struct directory *directory, unsigned int slot);
 
+/**
+ * directory_check() - put right what is not as it was said
+ *
+ * To be called now and then: a client may have formatted the region, or have
+ * overwritten the lines, or the superblock when something was to be said.
+ *
+ * Return: whether something was put right, and other peers should look.
+ */
+bool directory_check(struct directory *directory);
+
 /** directory_take_change() - what has become of the region since the last call. */
 enum directory_change directory_take_change(struct directory *directory);
 

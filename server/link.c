@@ -29,6 +29,8 @@
 #define SHORTAGE_PAUSE		100
 /* For handshakes that are under way when a link is stopped. */
 #define STOP_PATIENCE		2000
+/* Between two looks at what the region says, while somebody is there, ms. */
+#define CHECK_PERIOD		1000
 
 static unsigned int eventfd_count(const struct link *link)
 {
@@ -91,6 +93,7 @@ static struct link *link_new(struct server *server,
 	}
 	link->server = server;
 	link->since = time(NULL);
+	link->check_due = UINT64_MAX;
 	link->store_due = UINT64_MAX;
 	link->memory = -1;
 	link->watch.fd = -1;
@@ -157,6 +160,7 @@ void link_resume(struct link *link, struct client *client)
 {
 	link->slots[client->slot] = client;
 	link->joined++;
+	link->check_due = link->server->now + CHECK_PERIOD;
 	if (client->number > link->numbers)
 		link->numbers = client->number;
 }
@@ -328,6 +332,7 @@ void link_occupy(struct link *link, unsigned int slot, struct client *client)
 {
 	link->slots[slot] = client;
 	link->joined++;
+	link->check_due = link->server->now + CHECK_PERIOD;
 	drain_slot(link, slot);
 	directory_join(&link->directory, slot);
 	log_change(link);
@@ -541,9 +546,22 @@ bool link_has_ended(const struct link *link)
 				 !anybody_in_handshake(link));
 }
 
+/* Who is there may have been told something else. */
+static void check_directory(struct link *link)
+{
+	link->check_due = link->joined && !link->stop_by ?
+			  link->server->now + CHECK_PERIOD : UINT64_MAX;
+	if (directory_check(&link->directory))
+		ring_all(link);
+	log_change(link);
+}
+
 uint64_t link_next_timeout(const struct link *link)
 {
 	uint64_t next = log_limit_due(&link->limit);
+
+	if (link->check_due < next)
+		next = link->check_due;
 
 	if (link->resume && link->resume < next)
 		next = link->resume;
@@ -601,6 +619,8 @@ void link_run_timeouts(struct link *link)
 	struct client *client = link->clients;
 
 	log_limit_flush(&link->limit, link->server->now);
+	if (link->server->now >= link->check_due)
+		check_directory(link);
 	if (link->server->now >= link->store_due)
 		store_keep_clients(link, false);
 	if (link->resume && link->server->now >= link->resume) {

@@ -60,6 +60,7 @@ struct link_counts {
  * @waiting:  how many wait for their turn
  * @pace:     how often users connect
  * @joined:   clients that have a slot
+ * @check_due: when to look at the region next; UINT64_MAX if nobody is there
  * @store_due: when to tell the service manager whom to keep; UINT64_MAX if it knows
  * @resume:   when to accept again after a shortage; 0 if accepting
  * @stop_by:  when it ends at the latest, once it is stopped; 0 before
@@ -87,6 +88,7 @@ struct link {
 	unsigned int waiting;
 	struct pace pace;
 	unsigned int joined;
+	uint64_t check_due;
 	uint64_t store_due;
 	uint64_t resume;
 	uint64_t stop_by;

@@ -220,7 +220,7 @@ def test_region_that_is_not_formatted(lab):
 
 
 def test_region_that_a_client_formats(lab):
-    """With the next event all is said, also of those who were there before,
+    """With the next event, or soon, all is said, also of those who were there before,
     as far as the region has slots; what others may use is left to them."""
     server = lab(layout='none')
     with join(server) as one:
@@ -275,6 +275,50 @@ def test_region_that_a_client_spoils(lab, damage):
         with join(server) as two:
             assert statuses(two.memory, 4) == \
                 [CONNECTED, CONNECTED, VACANT, VACANT]
+
+
+def test_lines_that_a_client_overwrites(lab):
+    """They are right again soon, also if nobody comes or goes, and who looks is told."""
+    server = lab()
+    with join(server) as one, join(server) as two:
+        said = lines(one.memory, 4)
+        for junk in (bytes(256), b'\xff' * 12, struct.pack('<III', VACANT, 1, 0)):
+            while pending(one, 0, 0):
+                pass
+            os.pwrite(two.memory, junk, PAGE)
+            wait_until(lambda: lines(one.memory, 4) == said, 'the lines of before')
+            wait_until(lambda: pending(one, 0, 0), 'a doorbell')
+
+
+def test_no_format_when_somebody_comes_and_goes(lab):
+    """All is said once the format is back, though nobody comes or goes then."""
+    server = lab()
+    with join(server) as one, join(server) as two:
+        set_epoch(two.memory, 1, 7)
+        magic = os.pread(one.memory, 4, 0)
+        os.pwrite(one.memory, bytes(4), 0)
+        with join(server):
+            two.close()
+            server.wait_log('slot 1: .* is gone')
+            os.pwrite(one.memory, magic, 0)
+            wait_until(lambda: statuses(one.memory, 4) ==
+                       [CONNECTED, VACANT, CONNECTED, VACANT], 'what happened meanwhile')
+
+
+def test_superblock_that_was_another_for_a_moment(lab):
+    """One of the same instance with fewer slots is not believed for ever."""
+    server = lab()
+    with join(server) as one, join(server):
+        page = os.pread(one.memory, PAGE, 0)
+        instance = struct.unpack_from('<I', page, 28)[0]
+        os.pwrite(one.memory, bytes(4), 0)
+        server.wait_log('the region is formatted no more')
+        os.pwrite(one.memory, make_superblock(4 << 20, 2, instance, SECTIONS), 0)
+        server.wait_log('the region is formatted: peers=2')
+        os.pwrite(one.memory, page, 0)
+        with join(server) as three:
+            wait_status(one, three.id, CONNECTED)
+            wait_status(one, 3, VACANT)
 
 
 def test_feature_without_which_nothing_may_be_written(lab):
