@@ -171,7 +171,6 @@ static bool same(const struct host_region *host, enum ivregion_error error,
 
 void ivshmem_host_refresh(struct host_region *host)
 {
-	struct ivregion_superblock copy;
 	enum ivregion_error error;
 	struct ivregion region;
 	uint32_t major;
@@ -186,14 +185,35 @@ void ivshmem_host_refresh(struct host_region *host)
 		return;
 
 	memset(&region, 0, sizeof(region));
-	ivregion_read(superblock(host), &copy);
-	major = ivshmem_from_le32(copy.major);
+	ivregion_read(superblock(host), &host->seen);
+	major = ivshmem_from_le32(host->seen.major);
 	/* It makes sure that the directory ends within the memory, as we map. */
-	error = ivregion_parse(&copy, host->memory_size, &region);
+	error = ivregion_parse(&host->seen, host->memory_size, &region);
 	/* An attached one is another even if it says the same as before. */
 	if (host->state == IVSHMEM_ATTACHED ||
 	    !same(host, error, major, &region))
 		take(host, error, major, &region);
+}
+
+/*
+ * One that is right, and says something else with the same instance, is what all
+ * others have read: ours was there for a moment only.  One that is wrong changes
+ * nothing.
+ */
+static void recheck(struct host_region *host)
+{
+	struct ivregion_superblock copy;
+	struct ivregion region;
+
+	if (ivregion_unchanged(superblock(host), &host->seen))
+		return;
+	memset(&region, 0, sizeof(region));
+	ivregion_read(superblock(host), &copy);
+	if (ivregion_parse(&copy, host->memory_size, &region) ||
+	    !ivregion_intact(superblock(host), &region))
+		return;
+	host->seen = copy;
+	take(host, IVREGION_OK, ivshmem_from_le32(copy.major), &region);
 }
 
 static void look_at(struct host_region *host, uint32_t slot, uint32_t now)
@@ -212,6 +232,8 @@ void ivshmem_host_look(struct host_region *host)
 	uint32_t slot, now = ivshmem_clock();
 
 	ivshmem_host_refresh(host);
+	if (host->state == IVSHMEM_ATTACHED)
+		recheck(host);
 	if (host->state != IVSHMEM_ATTACHED)
 		return;
 	for (slot = 0; slot < host->region.slots; slot++)

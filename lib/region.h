@@ -31,6 +31,7 @@
  * @error:      why it was refused
  * @major:      of the format
  * @region:     the superblock, checked
+ * @seen:       what @region was read from
  * @peers:      the slots
  * @changes:    of all above
  * @joined:     this handle is a peer
@@ -61,6 +62,7 @@ struct host_region {
 	enum ivregion_error error;
 	uint32_t major;
 	struct ivregion region;
+	struct ivregion_superblock seen;
 	struct ivpeer peers[REGION_PEERS];
 	uint64_t changes;
 	bool joined;

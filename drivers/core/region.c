@@ -369,6 +369,28 @@ static bool ivshmem_region_is_own_slot(struct ivshmem_device *ivd)
 	       ivshmem_device_peer_id(ivd, &id) || id == ivd->self.slot;
 }
 
+/*
+ * False if the superblock is right, and another one of the same instance: others have
+ * read that, ours was there for a moment only.  One that is wrong changes nothing.
+ */
+static bool ivshmem_region_is_same(struct ivshmem_device *ivd,
+				   const struct ivshmem_format *attached)
+{
+	struct ivshmem_format *format;
+	bool same;
+
+	if (ivregion_unchanged(ivshmem_superblock(ivd), ivd->superblock))
+		return true;
+	format = ivshmem_region_read(ivd);
+	if (IS_ERR_OR_NULL(format))
+		return true;
+
+	same = format->error || !memcmp(&format->region, &attached->region,
+					sizeof(format->region));
+	ivd->spare = format;
+	return same;
+}
+
 /* Attached: looks at superblock and peers; false if it is not in force */
 static bool ivshmem_region_watch(struct ivshmem_device *ivd,
 				 struct ivshmem_format *format)
@@ -384,7 +406,8 @@ static bool ivshmem_region_watch(struct ivshmem_device *ivd,
 		return !READ_ONCE(ivd->dead);
 	/* What could not be joined when it was attached is attached anew */
 	intact = format->entered &&
-		 ivregion_intact(ivshmem_superblock(ivd), &format->region);
+		 ivregion_intact(ivshmem_superblock(ivd), &format->region) &&
+		 ivshmem_region_is_same(ivd, format);
 	if (intact)
 		changed = ivshmem_peers_look(ivd, format);
 	ivshmem_memory_put(ivd);

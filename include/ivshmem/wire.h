@@ -768,4 +768,29 @@ ivregion_read(const struct ivregion_superblock __ivshmem *superblock,
 	copy->magic = ivshmem_to_le32(magic);
 }
 
+/**
+ * ivregion_unchanged() - whether a superblock is still what was copied
+ * @superblock: the one in the region
+ * @copy: what ivregion_read() has brought
+ *
+ * Magic and instance tell whether somebody has formatted the region anew; this tells
+ * whether what was parsed has been there for a moment only.
+ *
+ * Return: false if any byte is another one: it may be wrong now, which changes nothing
+ * for who is a peer already, or right.
+ */
+static inline bool
+ivregion_unchanged(const struct ivregion_superblock __ivshmem *superblock,
+		   const struct ivregion_superblock *copy)
+{
+	const __le32 __ivshmem *word = (const __le32 __ivshmem *)superblock;
+	const __le32 *known = (const __le32 *)copy;
+	size_t i;
+
+	for (i = 0; i < sizeof(*copy) / sizeof(*known); i++)
+		if (ivshmem_load32(&word[i]) != ivshmem_from_le32(known[i]))
+			return false;
+	return true;
+}
+
 #endif /* IVSHMEM_WIRE_H */

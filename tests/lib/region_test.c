@@ -239,6 +239,31 @@ static void what_is_wrong_is_refused_with_a_reason(void **state)
 	assert_int_equal(get(o).error, 0);
 }
 
+/* Right, of the same instance, and gone again: others have never read it. */
+static void what_was_there_for_a_moment_is_not_kept(void **state)
+{
+	struct opened *o = *state;
+	struct ivregion_superblock right = *o->superblock;
+	struct ivshmem_section section;
+	struct ivshmem_region region;
+
+	o->superblock->magic = 0;
+	assert_int_equal(get(o).state, IVSHMEM_UNFORMATTED);
+	o->superblock->section[0].pages = ivshmem_to_le32(2);
+	seal(o);
+	o->superblock->magic = ivshmem_to_le32(IVREGION_MAGIC);
+	assert_int_equal(ivshmem_join(o->ivs, NULL), 0);
+	assert_int_equal(ivshmem_find_section(o->ivs, "lab", &section), 0);
+	assert_int_equal(section.size, 8 << 10);
+
+	*o->superblock = right;
+	region = get(o);
+	assert_int_equal(region.state, IVSHMEM_ATTACHED);
+	assert_int_equal(region.epoch, 0);
+	assert_int_equal(ivshmem_find_section(o->ivs, "lab", &section), 0);
+	assert_int_equal(section.size, 16 << 10);
+}
+
 static void an_unknown_feature_forbids_to_write(void **state)
 {
 	struct opened *o = *state;
@@ -382,6 +407,7 @@ int main(void)
 		FORMATTED(a_formatted_region_tells_all),
 		FORMATTED(a_section_is_mapped_where_it_lies),
 		FORMATTED(what_is_wrong_is_refused_with_a_reason),
+		FORMATTED(what_was_there_for_a_moment_is_not_kept),
 		FORMATTED(an_unknown_feature_forbids_to_write),
 		FORMATTED(formatting_keeps_bytes_and_uuid),
 		FORMATTED(erasing_leaves_it_unformatted),

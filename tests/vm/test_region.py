@@ -101,6 +101,27 @@ def test_notices_another_format(vm, region, erased):
     assert functions(vm) == [] and section_nodes(vm) == ["ivshmem0.other"]
 
 
+@pytest.mark.attack("A02", "A06")
+def test_another_superblock_for_a_moment(vm, region, erased):
+    """Whoever has attached to it does not keep what others never read."""
+    right = Image(SIZE, sections())
+    lie = Image(SIZE, [Section(RAW, "other", 64 << 10)], slots=4, instance=right.instance)
+    region.write(lie)
+    wait_state(vm, f"instance 0x{right.instance:08x} slots 4")
+    # Magic and instance are the same all the time
+    region.map[4:PAGE] = right.superblock()[4:]
+    wait_state(vm, f"instance 0x{right.instance:08x} slots 8 slot 1")
+    vm.wait_for("[ -e /dev/ivshmem0.notes ]")
+    assert section_nodes(vm) == ["ivshmem0.lab", "ivshmem0.notes"]
+    # One that is wrong is no reason to leave
+    before = region.word(3 * PAGE)
+    region.map[8:PAGE] = bytes(8) + right.superblock()[16:]
+    vm.run("busybox sleep 1.5")
+    region.map[4:PAGE] = right.superblock()[4:]
+    vm.run("busybox sleep 1.5")
+    assert region.word(3 * PAGE) == before
+
+
 def entry(index, word):
     """Keyword that spoils word @word of entry @index."""
     return f"at_{ENTRIES + index * 64 + 4 * word}"
