@@ -206,6 +206,25 @@ static bool ivblk_is_stuck(struct ivblk *ivblk, struct ivblk_queue *queue)
 	return stuck;
 }
 
+/*
+ * Others can overwrite what this side has sent, the hello among it.  Who sends notices
+ * it, but perhaps nothing is to be sent, or in other queues only.
+ */
+static void ivblk_look_sent(struct ivblk_queue *queue)
+{
+	struct ivring_producer *tx;
+
+	spin_lock_bh(&queue->lock);
+	if (queue->mode == IVBLK_SEND) {
+		tx = &queue->pair->tx;
+		if (tx->fault || !ivring_refresh_cons(tx)) {
+			WRITE_ONCE(queue->mode, IVBLK_HOLD);
+			ivblk_session_lost(queue->ivblk);
+		}
+	}
+	spin_unlock_bh(&queue->lock);
+}
+
 /**
  * ivblk_session_look() - look at all rings: a doorbell may be lost
  * @ivblk: the disk
@@ -220,6 +239,7 @@ void ivblk_session_look(struct ivblk *ivblk)
 	if (time_after(jiffies, ivblk->sized_at + msecs_to_jiffies(IVLINK_GOOD_MS)))
 		ivblk->info.sectors = get_capacity(ivblk->disk);
 	for (i = 0; i < ivblk->nr_queues; i++) {
+		ivblk_look_sent(&ivblk->queues[i]);
 		if (ivblk->queues[i].polled)
 			ivblk_look_polled(&ivblk->queues[i]);
 		else

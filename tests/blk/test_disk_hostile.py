@@ -183,6 +183,23 @@ def test_never_answers(disk: Disk) -> None:
         disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct status=none")
 
 
+@pytest.mark.attack("A14")
+@pytest.mark.parametrize("queue", [0, 1])
+def test_what_was_sent_is_taken_back(disk: Disk, queue: int) -> None:
+    """By somebody else, while nothing is sent: the back end would never see it."""
+    with serving(disk) as back:
+        disk.wait()
+        before = faults(disk)
+        ring = next(link for link in back.links
+                    if link.state == "up" and back._numbers[link.peer]).rx[queue]
+        with back.lock:
+            back.words.store(ring.other, back.words.load(ring.other) ^ 64)
+            poll_until(lambda: faults(disk) > before, BOUND, "a session that ends")
+        disk.wait()
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=16 iflag=direct status=none")
+    good(disk)
+
+
 def test_second_back_end(disk: Disk) -> None:
     """A second back end of a section is not used as long as the first one is there."""
     with serving(disk):

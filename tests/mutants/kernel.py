@@ -114,6 +114,8 @@ CORE = [
     _core("attached-but-nobody", "region.c", "intact = format->entered &&\n\t\t ivregion",
           "intact = ivregion", "liveness", "A09",
           "tests/vm/test_region.py -k erased_for_a_moment"),
+    _core("believes-a-moment", "region.c", " &&\n\t\t ivshmem_region_is_same(ivd, format);", ";",
+          "check", "A06", "tests/vm/test_region.py -k another_superblock"),
 ]
 
 _BAD = "tests/net/test_hostile_net.py -k '{}'"
@@ -202,6 +204,8 @@ BLK = [
     _blk("lost-cache-not-told", "session.c",
          "if (link->disk.cache != ivblk->info.cache)", "if (0)", "check", "A34",
          "tests/blk/test_cache.py"),
+    _blk("sent-not-looked-at", "session.c", "\t\tivblk_look_sent(&ivblk->queues[i]);\n", "",
+         "check", "A14", "tests/blk/test_disk_hostile.py -k taken_back"),
     _blk("buffers-not-freed", "buffers.c",
          "\tgen_pool_free(command->pool, IVBLK_POOL_BASE + command->io.buffer,\n"
          "\t\t      command->io.length);\n", "", "unwinding", "A33", _IO),
