@@ -99,8 +99,11 @@ static int entered(struct links *ls)
 			      export->offer.block_size);
 	if (!export->offer.max_length)
 		return -ENOSPC;
-	export->entered_at = ls->now;
-	note_peers(export);
+	/* Back in a region that was lost, it is the first one all the same */
+	if (!export->served) {
+		export->entered_at = ls->now;
+		note_peers(export);
+	}
 	return 0;
 }
 

@@ -8,8 +8,11 @@ from typing import Any, Callable
 
 import pytest
 
+from lab import Server
+from tests.region_image import MAGIC
 from tests.server.waiting import wait_until
 
+from .backend import PythonBackEnd
 from .disk import (BOUND, DISCARD, FLUSH, FUA, HELLO, INVALID, KEEP, OK, READ, READ_ONLY, REQUEST,
                    RESPONSE, UNSUPPORTED, WRITE, ZEROES, BackEnd, Failed, FrontEnd, hello_record,
                    request_record)
@@ -266,6 +269,23 @@ def test_rings_that_are_overwritten(front: FrontEnd, honest: FrontEnd, back: Bac
     front.hello()
     works(front)
     assert honest.sessions() == 1
+
+
+@pytest.mark.attack("A05", "A29")
+def test_a_front_end_that_claims_to_be_a_back_end(back: BackEnd, attach, server: Server):
+    """Nor does it end one that has just come back to a region that was erased."""
+    with PythonBackEnd(server.socket, 4, SECTORS) as hostile:
+        back.wait_log('is another back end')
+        before = back.log.count('is another back end')
+        with hostile.lock:
+            hostile.memory.store(0, 0)
+            back.wait_log('was formatted anew')
+            hostile.memory.store(0, MAGIC)
+        wait_until(lambda: back.log.count('is another back end') > before, 'the same again')
+    front = attach()
+    front.hello()
+    works(front)
+    assert back.process.poll() is None
 
 
 @pytest.mark.attack("A36")
