@@ -113,8 +113,11 @@ static void fdb_change(struct ivnet *net, u64 key, u64 where, u32 slot,
 
 	station = fdb_find(net, key, &old);
 	if (station) {
-		/* Nobody takes the address that another's hello has */
-		if (!(old & FDB_FIXED))
+		/*
+		 * Nobody takes the address that another's hello has; but who has
+		 * died, and is back in another slot, left it there.
+		 */
+		if (!(old & FDB_FIXED) || test_bit(old & FDB_SLOT, net->silent))
 			fdb_set(net, station, where);
 		return;
 	}

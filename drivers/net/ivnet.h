@@ -231,6 +231,7 @@ struct ivnet_station {
  * @open: the interface is up: @work does something
  * @up: links whose rings may be used, a bit for each slot
  * @ready: links of @up that have said hello
+ * @silent: peers whose heart stands still
  * @links: for each slot; the own one's is not used
  * @queues: for each queue
  * @xdp_prog: runs on what arrives
@@ -260,6 +261,7 @@ struct ivnet {
 	bool open;
 	DECLARE_BITMAP(up, IVREGION_SLOTS_MAX);
 	DECLARE_BITMAP(ready, IVREGION_SLOTS_MAX);
+	DECLARE_BITMAP(silent, IVREGION_SLOTS_MAX);
 	struct ivnet_link *links;
 	struct ivnet_queue *queues;
 	struct bpf_prog __rcu *xdp_prog;

@@ -190,6 +190,7 @@ static u32 ivnet_link_step(struct ivnet *net, u32 slot)
 		ivnet_link_stop(net, slot);
 	else if (peer.state == IVPEER_ALIVE)
 		ivlink_start(&link->link);
+	assign_bit(slot, net->silent, peer.state == IVPEER_SILENT);
 
 	reason = ivnet_link_verdict(link);
 	if (reason) {

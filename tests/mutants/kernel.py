@@ -152,8 +152,11 @@ NET = [
          "\t\tif (link->restart)\n"
          "\t\t\tevents = ivlink_end(&link->link, reason, ivnet_now());\n", "liveness", "A11",
          "tests/debug/test_delays.py -k seems_to_be_over"),
-    _net("stations-stolen", "fdb.c", "\t\tif (!(old & FDB_FIXED))\n\t\t\tfdb_set",
-         "\t\tfdb_set", "check", "A24", _ADDRESSES),
+    _net("stations-stolen", "fdb.c",
+         "\t\tif (!(old & FDB_FIXED) || test_bit(old & FDB_SLOT, net->silent))\n"
+         "\t\t\tfdb_set", "\t\tfdb_set", "check", "A24", _ADDRESSES),
+    _net("stations-of-the-dead", "fdb.c", " || test_bit(old & FDB_SLOT, net->silent)", "",
+         "liveness", "A24", _BAD.format("has_died")),
     _net("sent-too-long", "tx.c",
          "\telse if (source->length > net->links[slot].limits.max_frame)\n"
          "\t\tret = -EMSGSIZE;\n", "", "bound", "A22", _BAD.format("unusual")),

@@ -579,6 +579,19 @@ def test_own_address_of_the_victim(server, honest, witness):
         witness.goes_on()
 
 
+def test_address_of_a_peer_that_has_died(server, honest):
+    """It is back in another slot, and nobody has noticed the end of its session."""
+    a, _ = honest
+    with NetPeer(server.socket, VECTORS, "10.88.0.98") as dead:
+        dead.wait_ready(a.slot)
+        dead.ping(a.address)
+        with dead.lock:
+            a.vm.wait_for(f"grep -q '^{dead.slot} silent' /sys/class/ivshmem/ivshmem0/peers")
+            with NetPeer(server.socket, VECTORS, "10.88.0.98", mac=dead.mac) as back:
+                back.wait_ready(a.slot)
+                back.ping(a.address)
+
+
 @pytest.mark.attack("A20")
 @pytest.mark.parametrize("place, value", [(4, 200), (12, 0x0a0b0c02)], ids=["longest", "address"])
 def test_hello_that_somebody_else_changed(server, honest, place, value):
