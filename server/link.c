@@ -562,7 +562,6 @@ uint64_t link_next_timeout(const struct link *link)
 
 	if (link->check_due < next)
 		next = link->check_due;
-
 	if (link->resume && link->resume < next)
 		next = link->resume;
 	if (link->stop_by && link->stop_by < next)
