@@ -215,7 +215,8 @@ static void ivblk_look_sent(struct ivblk_queue *queue)
 	struct ivring_producer *tx;
 
 	spin_lock_bh(&queue->lock);
-	if (queue->mode == IVBLK_SEND) {
+	if (queue->mode == IVBLK_SEND &&
+	    ivshmem_function_intact(queue->ivblk->function)) {
 		tx = &queue->pair->tx;
 		if (tx->fault || !ivring_refresh_cons(tx)) {
 			WRITE_ONCE(queue->mode, IVBLK_HOLD);
