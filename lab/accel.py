@@ -12,6 +12,7 @@ import os
 import selectors
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def environment(accel: str) -> dict[str, str]:
     library = LAB / "tools" / f"keep-eventfds-{int(source.stat().st_mtime)}.so"
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
-        partial = library.with_suffix(f".{os.getpid()}")
+        partial = library.with_suffix(f".{threading.get_native_id()}")
         subprocess.run(["cc", "-O2", "-D_GNU_SOURCE", "-fPIC", "-shared",
                         "-o", partial, source], check=True)
         partial.rename(library)
@@ -164,7 +165,7 @@ def choose(kernel: Kernel) -> tuple[str, str]:
     accel = "tcg" if trouble else "kvm"
     why = f"KVM is not usable: {trouble}" if trouble else "KVM booted a guest"
     memory.parent.mkdir(parents=True, exist_ok=True)
-    partial = memory.with_suffix(f".{os.getpid()}")
+    partial = memory.with_suffix(f".{threading.get_native_id()}")
     partial.write_text(json.dumps({"accel": accel, "why": why,
                                    "kernel": kernel.release}) + "\n")
     partial.rename(memory)

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+import threading
 from pathlib import Path
 from typing import Iterable
 
@@ -99,8 +100,10 @@ def build(kernel: Kernel) -> bytes:
         status = path.stat()
         key.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     cached = LAB / "initramfs" / f"{kernel.release}-{key.hexdigest()[:12]}.cpio"
-    if cached.exists():
+    try:
         return cached.read_bytes()
+    except FileNotFoundError:
+        pass
     cpio = _skeleton(GUEST / "init", kernel.architecture)
     for number, path in enumerate(modules):
         name = path.name.split(".ko")[0]
@@ -109,7 +112,8 @@ def build(kernel: Kernel) -> bytes:
     cached.parent.mkdir(parents=True, exist_ok=True)
     for old in cached.parent.glob(f"{kernel.release}-*.cpio"):
         old.unlink(missing_ok=True)
-    partial = cached.with_suffix(f".{hashlib.sha256(archive).hexdigest()[:8]}")
+    # Others may be making the same one, threads of this process among them
+    partial = cached.with_suffix(f".{threading.get_native_id()}")
     partial.write_bytes(archive)
     partial.rename(cached)
     return archive
