@@ -12,9 +12,10 @@ import struct
 import threading
 import time
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 PAGE = 4096
 LARGE = 2 << 20
@@ -122,10 +123,17 @@ class Memory:
 
     def write_page(self, page: bytes, slots: int = 8) -> None:
         """Likewise, any bytes."""
+        with self.writing(page, slots):
+            pass
+
+    @contextmanager
+    def writing(self, page: bytes, slots: int = 8) -> Iterator[None]:
+        """Likewise; what the block writes is there before the magic is."""
         self.store(0, 0)
         end = (2 + slots) * PAGE
         self.map[PAGE:end] = bytes(end - PAGE)
         self.map[4:PAGE] = page[4:]
+        yield
         self.store(0, struct.unpack_from("<I", page)[0])
 
     def erase(self) -> None:

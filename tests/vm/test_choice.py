@@ -101,9 +101,9 @@ def test_an_empty_one_is_chosen(vm, region):
 def test_neither_the_living_nor_a_server_loses_one(vm, region):
     """One slot is a server's, one has a peer: the third is chosen, whatever it says."""
     stale = Member(region, 1)
-    region.write(image())
-    ServerLine(region, 0).say(VACANT)
-    stale.join()
+    with region.writing(image().superblock()):
+        ServerLine(region, 0).say(VACANT)
+        stale.join()
     with Heart(Member(region, 2).join()) as alive:
         # Nobody says when the dead one died, and the server's is never free
         assert own_slot(vm) == 1
@@ -113,9 +113,8 @@ def test_neither_the_living_nor_a_server_loses_one(vm, region):
 
 def test_none_is_free(vm, region):
     """It is said once, and the first that gets free is taken."""
-    region.write(image())
-    # Before the guest looks again; where it is quicker it moves
-    members = [Member(region, slot).join() for slot in range(SLOTS)]
+    with region.writing(image().superblock()):
+        members = [Member(region, slot).join() for slot in range(SLOTS)]
     with Heart(members[0]), Heart(members[2]):
         with Heart(members[1]):
             wait_state(vm, "slot none full$")

@@ -178,11 +178,12 @@ def test_region_in_use(vm, region, peer):
 
 
 def test_dead_peers_do_not_matter(vm, region, peer):
-    """Words of somebody whose heart stands still from the first look on."""
-    image = Image(SIZE, sections())
-    region.write(image)
-    Member(region, peer.id).join()
+    """Words of nobody: where the server has none, and where no server looks."""
+    vacant, = set(range(3)) - {int(attribute(vm, NODE, "peer_id")), peer.id}
+    with region.writing(Image(SIZE, sections()).superblock()):
+        dead = [Member(region, slot).join() for slot in (vacant, 6)]
     wait_state(vm, "^attached")
+    assert all(region.word(member.line) == member.epoch for member in dead)
     assert format_inside(vm, Image(SIZE, sections()))["errno"] == ""
 
 
