@@ -584,18 +584,24 @@ void ivshmem_region_pause(struct ivshmem_device *ivd);
 void ivshmem_region_reenter(struct ivshmem_device *ivd);
 void ivshmem_region_changed(struct ivshmem_device *ivd);
 void ivshmem_region_reattach(struct ivshmem_device *ivd);
+void ivshmem_region_look(struct ivshmem_device *ivd, bool asked);
+void ivshmem_region_empty(struct ivshmem_device *ivd, bool settled);
+void ivshmem_region_detach(struct ivshmem_device *ivd,
+			   struct ivshmem_format *format, bool leave);
+void ivshmem_region_explain(const struct ivshmem_format *format, char *text,
+			    size_t size);
+void ivshmem_format_put(struct ivshmem_format *format);
+
+/* format.c */
+int ivshmem_region_format(struct ivshmem_file *file,
+			  struct ivshmem_ioc_format *arg,
+			  struct ivregion_superblock *superblock);
 
 /* settings.c */
 u32 ivshmem_programs(const struct ivshmem_device *ivd,
 		     const struct ivregion *region);
 void ivshmem_region_set_slot(struct ivshmem_device *ivd, u32 slot);
 int ivshmem_region_set_programs(struct ivshmem_device *ivd, const char *names);
-void ivshmem_region_explain(const struct ivshmem_format *format, char *text,
-			    size_t size);
-void ivshmem_format_put(struct ivshmem_format *format);
-int ivshmem_region_format(struct ivshmem_file *file,
-			  struct ivshmem_ioc_format *arg,
-			  struct ivregion_superblock *superblock);
 
 /* choice.c */
 u32 ivshmem_choice_slot(struct ivshmem_device *ivd,
