@@ -598,6 +598,16 @@ class VM:
         if self._sleeper.wait(timeout).returncode:
             raise LabError(f"{self.name}: did not sleep: {self._sleeper.stderr}")
 
+    def resume(self, device: str, timeout: float = 120) -> None:
+        """Go on as the machine that has hibernated to @device in an earlier run of QEMU."""
+        assert self._agent
+        self.spawn(f'echo "$(cat /sys/block/{Path(device).name}/dev)" > /sys/power/resume')
+        self.wait_console("PM: hibernation: hibernation exit", timeout)
+        # Another agent, who has not heard what was said to the one before
+        self._agent = Agent(self._agent.lines.sock)
+        self._agent_open = False
+        self.wait_ready(timeout)
+
     # Hot-plug
 
     def add_device(self, arguments: Iterable[str], slot: int = 0) -> str:

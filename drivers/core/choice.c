@@ -34,10 +34,14 @@ u32 ivshmem_choice_slot(struct ivshmem_device *ivd,
 {
 	u32 slot = ivd->self.wanted;
 
+	ivd->self.given = IVSHMEM_NO_SLOT;
 	if (region->read_only)
 		return IVSHMEM_NO_SLOT;
-	if (ivd->has_doorbell && ivshmem_device_peer_id(ivd, &slot))
-		return IVSHMEM_NO_SLOT;
+	if (ivd->has_doorbell) {
+		if (ivshmem_device_peer_id(ivd, &slot))
+			return IVSHMEM_NO_SLOT;
+		ivd->self.given = slot;
+	}
 	if (slot == IVSHMEM_NO_SLOT)
 		return slot;
 	if (!ivshmem_cache_is_ordered(ivd)) {
@@ -65,6 +69,7 @@ void ivshmem_choice_init(struct ivshmem_device *ivd)
 	struct ivshmem_self *self = &ivd->self;
 
 	self->wanted = ivd->has_doorbell ? IVSHMEM_NO_SLOT : IVSHMEM_AUTO_SLOT;
+	self->given = IVSHMEM_NO_SLOT;
 	self->slot = IVSHMEM_NO_SLOT;
 	self->place = IVSHMEM_NO_SLOT;
 	self->prefer = IVSLOT_NONE;

@@ -151,6 +151,8 @@ enum ivshmem_choice {
  * struct ivshmem_self - this kernel as a peer of the region
  * @wanted: the slot that the administrator gave a plain device,
  *	    IVSHMEM_AUTO_SLOT, or IVSHMEM_NO_SLOT
+ * @given: the slot that the server gave, within the region or not; or
+ *	   IVSHMEM_NO_SLOT if it was not asked
  * @given_name: the name that the administrator gave, or "": the host's
  * @slot: the slot that it has, or IVSHMEM_NO_SLOT.  Readers without
  *	  &ivshmem_device.region_lock use READ_ONCE()
@@ -173,6 +175,7 @@ enum ivshmem_choice {
  */
 struct ivshmem_self {
 	u32 wanted;
+	u32 given;
 	char given_name[IVREGION_PEER_NAME];
 	u32 slot;
 	u32 place;

@@ -363,16 +363,17 @@ static void ivshmem_region_find(struct ivshmem_device *ivd, bool asked)
 }
 
 /*
- * Whether the own slot still goes with the id that the server gave.  After
- * hibernation or migration it may have given another one, and the old slot is
- * another machine's.  True if the device does not answer: it is dead then.
+ * Whether the server still gives the id that it gave when the format was joined.
+ * After hibernation or migration it may give another one: the old slot is another
+ * machine's then, and the new one may be the first that the region has.  True if
+ * the device does not answer: it is dead then.
  */
 static bool ivshmem_region_is_own_slot(struct ivshmem_device *ivd)
 {
 	u32 id;
 
-	return !ivd->has_doorbell || ivd->self.slot == IVSHMEM_NO_SLOT ||
-	       ivshmem_device_peer_id(ivd, &id) || id == ivd->self.slot;
+	return !ivd->has_doorbell || ivd->self.given == IVSHMEM_NO_SLOT ||
+	       ivshmem_device_peer_id(ivd, &id) || id == ivd->self.given;
 }
 
 /*

@@ -102,6 +102,9 @@ CORE = [
           "tests/vm/test_peers.py -k own_place"),
     _core("any-slot", "choice.c", "if (slot < region->slots || slot == IVSHMEM_AUTO_SLOT)",
           "if (1)", "bound", "A07", "tests/vm/test_region.py -k slot_of_a_plain"),
+    _core("id-beyond-the-slots-for-ever", "choice.c", "\t\tivd->self.given = slot;\n",
+          "\t\tif (slot < region->slots)\n\t\t\tivd->self.given = slot;\n", "liveness", "A07",
+          "tests/vm/test_hibernation.py -k slot"),
     _core("slot-of-a-server", "choice.c", "\n\t       "
           "!ivslot_is_served(ivshmem_server_line(ivd, self->place)) &&", "", "check", "A07",
           "tests/vm/test_choice.py -k server_that_begins"),
