@@ -152,14 +152,17 @@ static bool ivblk_take_hello(struct ivblk_queue *queue,
 {
 	struct ivblk *ivblk = queue->ivblk;
 	struct ivblk_hello hello;
+	struct ivblk_disk news;
 
 	if (queue->index || length < sizeof(hello))
 		return false;
 	ivshmem_copy_in(&hello, payload, sizeof(hello));
-	if (!ivblk_parse_hello(&ivblk->news, &hello, length,
+	if (!ivblk_parse_hello(&news, &hello, length,
 			       ivshmem_function_section(ivblk->function)->queues) ||
-	    ivblk->news.role != IVBLK_BACK_END)
+	    news.role != IVBLK_BACK_END)
 		return false;
+	/* One that was right may still be waiting there */
+	ivblk->news = news;
 	WRITE_ONCE(ivblk->has_news, true);
 	return true;
 }
@@ -449,11 +452,21 @@ void ivblk_queue_doom(struct ivblk_queue *queue)
 	spin_unlock_bh(&queue->lock);
 }
 
+/* Sessions that end before a request is overdue, one after the other, are no answer */
+static bool ivblk_is_old(struct ivblk_queue *queue,
+			 const struct ivblk_command *command)
+{
+	unsigned long limit = queue->ivblk->reconnect_timeout * HZ;
+
+	return limit && time_after(jiffies,
+				   command->began + (IVBLK_TRIES + 1) * limit);
+}
+
 /**
  * ivblk_queue_fail() - fail all requests that have no answer
  * @queue: the queue, of which no session uses the rings
- * @tries: those that were not answered in time so often; 0 for all, and all that
- *	   come from now on
+ * @tries: those that were not answered in time so often, or for as long in whatever
+ *	   sessions; 0 for all, and all that come from now on
  *
  * Context: Process; does not sleep.
  * Return: how many there were.
@@ -471,7 +484,7 @@ unsigned int ivblk_queue_fail(struct ivblk_queue *queue, unsigned int tries)
 		if (!queue->table[i].rq)
 			continue;
 		command = blk_mq_rq_to_pdu(queue->table[i].rq);
-		if (command->tries < tries)
+		if (command->tries < tries && !ivblk_is_old(queue, command))
 			continue;
 		ivblk_take(queue, i, BLK_STS_IOERR, &done);
 		n++;

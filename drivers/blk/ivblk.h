@@ -90,6 +90,7 @@ enum ivblk_state {
  * @pool: where its buffer was allocated, or NULL
  * @data: of a read, where the data is once it is answered
  * @status: what to tell the block layer
+ * @began: jiffies when it was sent first
  * @sent_at: jiffies when it was sent last
  * @tries: times that it was not answered in time
  * @written: of a flush, what it covers: see ivblk_written()
@@ -100,6 +101,7 @@ struct ivblk_command {
 	struct gen_pool *pool;
 	const u8 __ivshmem *data;
 	blk_status_t status;
+	unsigned long began;
 	unsigned long sent_at;
 	unsigned int tries;
 	unsigned long written;

@@ -6,6 +6,7 @@
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/random.h>
+#include <linux/sched/mm.h>
 
 #include "ivblk.h"
 
@@ -269,7 +270,10 @@ void ivblk_links_work(struct work_struct *work)
 					   work);
 	u32 slot, next = IVBLK_LOOK_MS;
 	bool unsettled = false;
+	unsigned int noio;
 
+	/* Uevents and the log allocate; what they would wait for may wait for this */
+	noio = memalloc_noio_save();
 	mutex_lock(&ivblk->lock);
 	if (ivblk->dying || ivblk->asleep)
 		goto out;
@@ -287,6 +291,7 @@ void ivblk_links_work(struct work_struct *work)
 	queue_delayed_work(ivblk_wq, &ivblk->work, msecs_to_jiffies(next));
 out:
 	mutex_unlock(&ivblk->lock);
+	memalloc_noio_restore(noio);
 }
 
 /**

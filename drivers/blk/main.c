@@ -4,6 +4,7 @@
 #include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/pm.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
 #include "ivblk.h"
@@ -248,6 +249,8 @@ static void ivblk_remove(struct auxiliary_device *auxdev)
 	cancel_delayed_work_sync(&ivblk->work);
 	for (i = 0; i < ivblk->max_queues; i++)
 		irq_poll_disable(&ivblk->queues[i].iop);
+	/* Who polled has said that it is done before it was: a softirq is a reader */
+	synchronize_rcu();
 	ivblk_free(ivblk);
 }
 

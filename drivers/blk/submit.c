@@ -79,6 +79,7 @@ static blk_status_t ivblk_prepare(struct ivblk_queue *queue, struct request *rq)
 
 	command->pool = NULL;
 	command->tries = 0;
+	command->began = jiffies;
 	status = ivblk_translate(io, rq);
 	if (status)
 		return status;

@@ -9,8 +9,8 @@ import pytest
 
 from lab.agent import poll_until
 
-from .backend import (FRONT_END, HELLO, IO_ERROR, NO_SPACE, READ, REQUEST, PythonBackEnd,
-                      Request, hello, response)
+from .backend import (FRONT_END, HELLO, IO_ERROR, NO_SPACE, READ, REQUEST, Over,
+                      PythonBackEnd, Request, hello, response)
 from .guest import BOUND, Disk, device, folder
 
 # The second disk is that of an honest back end
@@ -174,6 +174,25 @@ def test_never_answers(disk: Disk) -> None:
         disk.wait()
         disk.timeout(1)
         back.answer = lambda request: None
+        assert "Input/output error" in disk.fails(
+            "dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct")
+        good(disk)
+        back.answer = back.honest
+        disk.timeout(3600)
+        disk.wait()
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct status=none")
+
+
+@pytest.mark.attack("A31")
+def test_ends_each_session(disk: Disk) -> None:
+    """Who answers nothing and begins anew before that is too long is given up as well."""
+    def ended(request: Request) -> None:
+        raise Over(request.number)
+
+    with serving(disk) as back:
+        disk.wait()
+        disk.timeout(1)
+        back.answer = ended
         assert "Input/output error" in disk.fails(
             "dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct")
         good(disk)
