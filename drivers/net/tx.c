@@ -314,7 +314,9 @@ void ivnet_wake(struct ivnet *net, u32 queue, u32 slot)
 	struct ivnet_ring *ring = ivnet_ring(net, queue, slot);
 	bool lost;
 
-	if (READ_ONCE(ring->queued) == READ_ONCE(ring->completed))
+	/* At the end of a stall it may wait although all is accounted for */
+	if (!READ_ONCE(ring->waiting) &&
+	    READ_ONCE(ring->queued) == READ_ONCE(ring->completed))
 		return;
 
 	spin_lock(&ring->lock);
