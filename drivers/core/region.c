@@ -389,8 +389,11 @@ static bool ivshmem_region_is_same(struct ivshmem_device *ivd,
 	if (ivregion_unchanged(ivshmem_superblock(ivd), ivd->superblock))
 		return true;
 	format = ivshmem_region_read(ivd);
-	if (IS_ERR_OR_NULL(format))
+	if (IS_ERR_OR_NULL(format)) {
+		/* Not judged: the next look does not find it unchanged */
+		ivd->superblock->magic = 0;
 		return true;
+	}
 
 	same = format->error || !memcmp(&format->region, &attached->region,
 					sizeof(format->region));
