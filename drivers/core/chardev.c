@@ -48,16 +48,16 @@ static bool ivshmem_file_pending(struct ivshmem_file *file)
 	return false;
 }
 
-/* Consumes up to @max events; returns how many */
+/* Consumes up to @max events, of vector @first on; returns how many */
 static unsigned int ivshmem_file_take(struct ivshmem_file *file,
 				      struct ivshmem_event_record *recs,
-				      unsigned int max)
+				      unsigned int max, unsigned int first)
 {
-	unsigned int n = 0, v;
+	unsigned int n = 0, v = first;
 	u64 count;
 
 	spin_lock(&file->lock);
-	for_each_set_bit(v, file->subscribed, file->ivd->nr_vectors) {
+	for_each_set_bit_from(v, file->subscribed, file->ivd->nr_vectors) {
 		count = ivshmem_file_unseen(file, v);
 		if (!count)
 			continue;
@@ -96,13 +96,15 @@ static ssize_t ivshmem_file_drain(struct ivshmem_file *file,
 {
 	struct ivshmem_event_record recs[IVSHMEM_BATCH];
 	size_t room, copied;
-	unsigned int n, done;
+	unsigned int n, done, first = 0;
 	ssize_t total = 0;
 
 	do {
 		room = iov_iter_count(to) / sizeof(recs[0]);
 		n = ivshmem_file_take(file, recs,
-				      min_t(size_t, room, IVSHMEM_BATCH));
+				      min_t(size_t, room, IVSHMEM_BATCH), first);
+		/* Each vector once, whatever is rung meanwhile */
+		first = n ? recs[n - 1].vector + 1 : first;
 		copied = copy_to_iter(recs, n * sizeof(recs[0]), to);
 		done = copied / sizeof(recs[0]);
 		total += done * sizeof(recs[0]);
@@ -303,10 +305,10 @@ static int ivshmem_ioctl_eventfd(struct ivshmem_file *file, void __user *uarg)
 /* Waits until the rate limit lets the caller ring */
 static int ivshmem_ring_throttle(struct ivshmem_device *ivd, bool nonblock)
 {
-	u64 wait;
+	u64 wait, turn;
 	int ret;
 
-	ret = ivshmem_doorbell_admit(ivd, nonblock, &wait);
+	ret = ivshmem_doorbell_admit(ivd, nonblock, &wait, &turn);
 	if (ret || !wait)
 		return ret;
 
@@ -315,8 +317,11 @@ static int ivshmem_ring_throttle(struct ivshmem_device *ivd, bool nonblock)
 						 ns_to_ktime(wait));
 	if (!ret)
 		return -ENODEV;
+	if (ret == -ETIME)
+		return 0;
 
-	return ret == -ETIME ? 0 : ret;
+	ivshmem_doorbell_forgo(ivd, turn);
+	return ret;
 }
 
 static int ivshmem_ioctl_ring(struct ivshmem_file *file, void __user *uarg,

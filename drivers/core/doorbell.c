@@ -105,13 +105,18 @@ static irqreturn_t ivshmem_irq(int irq, void *data)
  * @ivd: the device
  *
  * Counts one event on each vector, as if each had been rung.
+ *
+ * Context: Process context.
  */
 void ivshmem_doorbell_fire_all(struct ivshmem_device *ivd)
 {
 	u32 i;
 
+	/* Functions schedule softirqs, which would wait for the next interrupt */
+	local_bh_disable();
 	for (i = 0; i < ivd->nr_vectors; i++)
 		ivshmem_vector_fire(&ivd->vectors[i]);
+	local_bh_enable();
 }
 
 static void ivshmem_file_hangup(struct ivshmem_file *file)
@@ -398,6 +403,7 @@ int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector)
  * @ivd: the device, which has one limit for all of them
  * @nonblock: the caller will not wait
  * @wait: for how many nanoseconds the caller has to wait first
+ * @turn: what the turn takes, for who gives it back: see ivshmem_doorbell_forgo()
  *
  * The virtual scheduling form of a token bucket: @ring_due runs ahead of the
  * clock by one interval for each doorbell, and by 10 ms before anybody waits.
@@ -406,7 +412,7 @@ int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector)
  * Return: 0, or -EAGAIN when @nonblock and there is no turn now.
  */
 int ivshmem_doorbell_admit(struct ivshmem_device *ivd, bool nonblock,
-			   u64 *wait)
+			   u64 *wait, u64 *turn)
 {
 	const u64 burst = 10 * NSEC_PER_MSEC;
 	u64 now = ktime_get_ns();
@@ -414,6 +420,7 @@ int ivshmem_doorbell_admit(struct ivshmem_device *ivd, bool nonblock,
 	int ret = 0;
 
 	*wait = 0;
+	*turn = 0;
 	if (!rate)
 		return 0;
 
@@ -424,12 +431,44 @@ int ivshmem_doorbell_admit(struct ivshmem_device *ivd, bool nonblock,
 	if (*wait && nonblock)
 		ret = -EAGAIN;
 	else
-		ivd->ring_due += NSEC_PER_SEC / rate;
+		*turn = NSEC_PER_SEC / rate;
+	ivd->ring_due += *turn;
 	spin_unlock(&ivd->ring_lock);
 
 	if (*wait)
 		atomic64_inc(&ivd->throttled);
 	return ret;
+}
+
+/**
+ * ivshmem_doorbell_forgo() - give back a turn that was not used
+ * @ivd: the device
+ * @turn: as ivshmem_doorbell_admit() said
+ *
+ * Who is interrupted while it waits would take another one with each try, and
+ * others would wait for all of them.
+ */
+void ivshmem_doorbell_forgo(struct ivshmem_device *ivd, u64 turn)
+{
+	spin_lock(&ivd->ring_lock);
+	/* The limit may have been changed meanwhile */
+	ivd->ring_due -= min(turn, ivd->ring_due);
+	spin_unlock(&ivd->ring_lock);
+}
+
+/**
+ * ivshmem_doorbell_set_rate() - another limit for unprivileged callers
+ * @ivd: the device
+ * @rate: doorbells a second, 0 for no limit
+ *
+ * Turns that were given under the old one hold up nobody any more.
+ */
+void ivshmem_doorbell_set_rate(struct ivshmem_device *ivd, unsigned int rate)
+{
+	spin_lock(&ivd->ring_lock);
+	WRITE_ONCE(ivd->ring_rate, rate);
+	ivd->ring_due = 0;
+	spin_unlock(&ivd->ring_lock);
 }
 
 int ivshmem_doorbell_register(void)

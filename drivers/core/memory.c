@@ -159,8 +159,9 @@ static int ivshmem_memory_change(struct ivshmem_device *ivd, u32 mode)
  * protocols hold: there is no slot then.
  *
  * Return: 0, -EBUSY (somebody has it mapped, or functions use it; or this kernel
- * has a slot, and @mode is IVSHMEM_CACHE_WC), -ENODEV (device gone), -ENOMEM (it
- * stays, or is again, as it was).
+ * has a slot, and @mode is IVSHMEM_CACHE_WC), -EOPNOTSUPP (uncached memory of this
+ * architecture takes no memcpy() of all lengths), -ENODEV (device gone), -ENOMEM
+ * (it stays, or is again, as it was).
  */
 int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode)
 {
@@ -177,6 +178,8 @@ int ivshmem_cache_set(struct ivshmem_device *ivd, u32 mode)
 		 (mode == IVSHMEM_CACHE_WC && joined) ||
 		 ivshmem_functions_exist(ivshmem_format(ivd)))
 		ret = -EBUSY;
+	else if (mode == IVSHMEM_CACHE_UC && !IS_ENABLED(CONFIG_X86))
+		ret = -EOPNOTSUPP;
 	else if (mode != ivd->cache_mode || !ivd->mem)
 		ret = ivshmem_memory_change(ivd, mode);
 	up_write(&ivd->lock);

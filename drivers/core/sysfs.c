@@ -79,20 +79,13 @@ static ssize_t cache_mode_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(cache_mode);
 
-static ssize_t ivshmem_rate_store(unsigned int *rate, const char *buf,
-				  size_t count)
+static int ivshmem_rate_parse(const char *buf, unsigned int *rate)
 {
-	unsigned int new;
-	int ret;
+	int ret = kstrtouint(buf, 0, rate);
 
-	ret = kstrtouint(buf, 0, &new);
 	if (ret)
 		return ret;
-	if (new > NSEC_PER_SEC)
-		return -EINVAL;
-
-	WRITE_ONCE(*rate, new);
-	return count;
+	return *rate > NSEC_PER_SEC ? -EINVAL : 0;
 }
 
 static ssize_t ring_rate_show(struct device *dev,
@@ -105,7 +98,15 @@ static ssize_t ring_rate_store(struct device *dev,
 			       struct device_attribute *attr, const char *buf,
 			       size_t count)
 {
-	return ivshmem_rate_store(&to_ivd(dev)->ring_rate, buf, count);
+	unsigned int rate;
+	int ret;
+
+	ret = ivshmem_rate_parse(buf, &rate);
+	if (ret)
+		return ret;
+
+	ivshmem_doorbell_set_rate(to_ivd(dev), rate);
+	return count;
 }
 static DEVICE_ATTR_RW(ring_rate);
 
@@ -119,7 +120,15 @@ static ssize_t irq_rate_store(struct device *dev,
 			      struct device_attribute *attr, const char *buf,
 			      size_t count)
 {
-	return ivshmem_rate_store(&to_ivd(dev)->irq_rate, buf, count);
+	unsigned int rate;
+	int ret;
+
+	ret = ivshmem_rate_parse(buf, &rate);
+	if (ret)
+		return ret;
+
+	WRITE_ONCE(to_ivd(dev)->irq_rate, rate);
+	return count;
 }
 static DEVICE_ATTR_RW(irq_rate);
 

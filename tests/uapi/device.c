@@ -173,6 +173,9 @@ unsigned int take_pending(int fd, uint64_t counts[IVSHMEM_MAX_VECTORS])
 			assert_true(records[i].vector < device_facts.vectors);
 			assert_true(records[i].count > 0);
 			assert_int_equal(records[i].reserved, 0);
+			/* each once, and in order */
+			assert_true(!i || records[i - 1].vector <
+					  records[i].vector);
 			counts[records[i].vector] += records[i].count;
 		}
 		total += n;

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -311,6 +312,50 @@ static void test_interrupted(void **state)
 	close(ringer.fd);
 }
 
+/* Rings until @times waits were interrupted, by a timer that does not end. */
+static void be_interrupted(int fd, unsigned int times)
+{
+	const struct itimerval often = { { 0, 5000 }, { 0, 5000 } };
+	struct sigaction action = { .sa_handler = on_signal };
+	unsigned int interrupted = 0;
+
+	if (sigaction(SIGALRM, &action, NULL) ||
+	    setitimer(ITIMER_REAL, &often, NULL))
+		_exit(1);
+	while (interrupted < times)
+		if (device_ring(fd, NO_PEER, 0) && errno == EINTR)
+			interrupted++;
+	_exit(0);
+}
+
+/* Who was interrupted has not rung, and others do not wait for that. */
+static void test_interrupted_takes_no_turn(void **state)
+{
+	int fd = open_as_nobody(O_RDWR), status;
+	int other = open_as_nobody(O_RDWR | O_NONBLOCK);
+	double start;
+	pid_t child;
+
+	(void)state;
+	set_rate(1);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0)
+		be_interrupted(fd, 2 * WAIT_MS / 1000);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	start = now();
+	/* turns for twice as long would have been taken */
+	while (device_ring(other, NO_PEER, 0)) {
+		assert_int_equal(errno, EAGAIN);
+		if (now() - start > WAIT_MS / 1000)
+			fail_msg("others wait for who does not ring");
+		sched_yield();
+	}
+	close(other);
+	close(fd);
+}
+
 /* A process that waits for a token can be killed. */
 static void test_killed(void **state)
 {
@@ -350,6 +395,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_user_namespace),
 		cmocka_unit_test(test_no_limit),
 		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_interrupted_takes_no_turn),
 		cmocka_unit_test(test_killed),
 	};
 

@@ -97,7 +97,11 @@ def test_rates(vm, doorbell, name):
 @pytest.mark.parametrize("mode", ["wc", "uc", "wb"])
 def test_memory_is_the_same_in_every_cache_mode(vm, plain, memory, mode):
     """Guest and host see each other's writes, however the guest maps."""
-    assert set_attribute(vm, plain, "cache_mode", mode).returncode == 0
+    done = set_attribute(vm, plain, "cache_mode", mode)
+    if mode == "uc" and vm.kernel.architecture != "amd64":
+        assert "not supported" in done.stderr and attribute(vm, plain, "cache_mode") != mode
+        return
+    assert done.returncode == 0
     assert attribute(vm, plain, "cache_mode") == mode
     vm.run([str(program("pattern")), plain, "write", "7"])
     words = memory.read_bytes()
@@ -136,10 +140,10 @@ def mapped(vm, device):
 def test_mapped_memory_keeps_its_cache_mode(vm, plain):
     """EBUSY while a program has it mapped; afterwards it can be changed."""
     with mapped(vm, plain):
-        refused = set_attribute(vm, plain, "cache_mode", "uc")
+        refused = set_attribute(vm, plain, "cache_mode", "wc")
         assert "Device or resource busy" in refused.stderr
         assert attribute(vm, plain, "cache_mode") == "wb"
-    assert set_attribute(vm, plain, "cache_mode", "uc").returncode == 0
+    assert set_attribute(vm, plain, "cache_mode", "wc").returncode == 0
     assert set_attribute(vm, plain, "cache_mode", "wb").returncode == 0
 
 
