@@ -86,6 +86,7 @@ extern const struct disk_ops file_ops;
  * @no_range:  the file system cannot zero a range in one go
  * @no_punch:  the device cannot give up space and read as zeroes
  * @shrunk:    that was said already
+ * @unsure:    what was written to the page cache may be lost
  * @failed:    it is gone for good: nothing more will end
  * @private:   of other kinds
  */
@@ -106,6 +107,7 @@ struct disk {
 	bool no_range;
 	bool no_punch;
 	bool shrunk;
+	bool unsure;
 	bool failed;
 	void *private;
 };

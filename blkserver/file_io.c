@@ -71,7 +71,7 @@ static void prepare_transfer(struct disk *disk, struct request *request,
 	else
 		io_uring_prep_write_fixed(sqe, disk->fd, data, length, offset,
 					  request->piece);
-	if (request->io.flags & IVBLK_REQUEST_FUA)
+	if (request->io.flags & IVBLK_REQUEST_FUA && disk->direct)
 		sqe->rw_flags = RWF_DSYNC;
 }
 
@@ -119,10 +119,9 @@ static int transfer(struct disk *disk, struct request *request)
 		.iov_base = (uint8_t *)request->data + request->done,
 		.iov_len = request->io.length - request->done,
 	};
-	int flags = request->io.flags & IVBLK_REQUEST_FUA ? RWF_DSYNC : 0;
 	ssize_t n = request->io.operation == IVBLK_OP_READ ?
-		    preadv2(disk->fd, &part, 1, (off_t)offset, 0) :
-		    pwritev2(disk->fd, &part, 1, (off_t)offset, flags);
+		    preadv(disk->fd, &part, 1, (off_t)offset) :
+		    pwritev(disk->fd, &part, 1, (off_t)offset);
 
 	return n < 0 ? -errno : (int)n;
 }
@@ -130,10 +129,18 @@ static int transfer(struct disk *disk, struct request *request)
 static void begin(struct disk *disk, struct request *request)
 {
 	request->event.ready = file_ready;
-	if (disk->in_memory && request->io.operation <= IVBLK_OP_WRITE)
+	if (disk->in_memory && request->step != STEP_SYNC &&
+	    request->io.operation <= IVBLK_OP_WRITE)
 		loop_post(disk->loop, &request->event, transfer(disk, request));
 	else
 		prepare(disk, request, loop_sqe(disk->loop, &request->event));
+}
+
+/* Whether it may succeed only when data is on the medium. */
+static bool wants_medium(const struct request *request)
+{
+	return request->io.operation == IVBLK_OP_FLUSH ||
+	       request->io.flags & IVBLK_REQUEST_FUA;
 }
 
 void file_submit(struct disk *disk, struct request *request)
@@ -141,6 +148,10 @@ void file_submit(struct disk *disk, struct request *request)
 	request->done = 0;
 	request->step = STEP_FIRST;
 	request->tries = 0;
+	if (disk->unsure && wants_medium(request)) {
+		disk->ended(request, IVBLK_IO_ERROR);
+		return;
+	}
 	/* It was larger when the front end was told.  A flush is of no place. */
 	if (request->io.length &&
 	    offset_of(request) + request->io.length > disk->size)
@@ -200,16 +211,38 @@ static bool next_step(struct disk *disk, struct request *request)
 	return true;
 }
 
-/* The next part of a read or a write; false if that was all, or it failed. */
-static bool next_part(struct request *request, int result, uint32_t *status)
+/*
+ * The next part of a read or a write; false if that was all, or it failed.  With the
+ * page cache a sync is a part of its own: only then it is known what has failed.
+ */
+static bool next_part(const struct disk *disk, struct request *request, int result,
+		      uint32_t *status)
 {
 	request->done += (uint32_t)result;
-	if (request->done == request->io.length)
-		return false;
+	if (request->done == request->io.length) {
+		if (disk->direct || !(request->io.flags & IVBLK_REQUEST_FUA))
+			return false;
+		request->step = STEP_SYNC;
+		return true;
+	}
 	/* The file ends here: it was larger once. */
 	if (!result)
 		*status = IVBLK_IO_ERROR;
 	return result;
+}
+
+/*
+ * The kernel tells once that it could not write back, to whoever asks first, and takes
+ * the pages for clean: nobody learns whose they were.
+ */
+static void lose_trust(struct disk *disk, int error)
+{
+	if (disk->direct || disk->unsure)
+		return;
+	disk->unsure = true;
+	log_error("%s: writing it back has failed: %s; data may be lost, so that "
+		  "no flush succeeds any more: mend it, and start this program "
+		  "anew", disk->config->file, strerror(-error));
 }
 
 static void file_ready(struct event *event, int result)
@@ -223,8 +256,11 @@ static void file_ready(struct event *event, int result)
 	if (result < 0) {
 		more = try_again(disk, request, result);
 		status = disk_status(result);
-	} else if (operation == IVBLK_OP_READ || operation == IVBLK_OP_WRITE) {
-		more = next_part(request, result, &status);
+		if (!more && (request->step == STEP_SYNC ||
+			      operation == IVBLK_OP_FLUSH))
+			lose_trust(disk, result);
+	} else if (request->step != STEP_SYNC && operation <= IVBLK_OP_WRITE) {
+		more = next_part(disk, request, result, &status);
 	} else {
 		more = next_step(disk, request);
 	}

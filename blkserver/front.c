@@ -93,7 +93,10 @@ static void make_hello(const struct front *front, struct ivblk_hello *hello)
 	hello->cache_high = ivshmem_to_le32((uint32_t)(offer->cache >> 32));
 }
 
-/* It has to wait, where the front end does not take its answers. */
+/*
+ * It has to wait, where the front end does not take its answers; and for what an
+ * earlier session has begun: until then the front end keeps the buffers as they are.
+ */
 static void send_hello(struct front *front)
 {
 	struct ivring_producer *p = &rings(front, 0)->tx;
@@ -101,6 +104,8 @@ static void send_hello(struct front *front)
 	void *payload;
 	int ret;
 
+	if (front->orphans)
+		return;
 	ret = ivring_reserve(p, sizeof(hello), &payload);
 	if (ret == -EAGAIN)
 		return;

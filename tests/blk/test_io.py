@@ -314,6 +314,26 @@ def test_a_device_that_is_in_use(server, loop_device, mount, directory: Path):
     assert 'it is mounted, or used otherwise: end that' in said
 
 
+@pytest.mark.parametrize('again', [{'operation': FLUSH},
+                                   {'operation': WRITE, 'length': BLOCK, 'flags': FUA}])
+def test_what_could_not_be_written_back(export, attach, loop_device, mount, again):
+    """It is told of once: nothing that was answered can be relied on afterwards."""
+    file = mount('tmpfs', 'none', '-o', 'size=1m') / 'disk.img'
+    with open(file, 'wb') as disk:
+        disk.truncate(8 << 20)
+    back = export(loop_device(file), '--direct=off')
+    front = attach()
+    front.hello()
+    assert front.ask(FLUSH) == OK
+    for sector in range(0, 4 << 11, 1 << 7):
+        assert front.write(sector, random.randbytes(1 << 16)) == OK
+    assert front.ask(FLUSH) == IO_ERROR
+    assert 'writing it back has failed' in back.log
+    for _ in range(3):
+        assert front.ask(**again) == IO_ERROR
+    assert front.ask(READ, length=BLOCK) == OK
+
+
 def test_flushes_and_fua_reach_the_medium(export, attach, loop_device, image: Path):
     device = loop_device(image)
     export(device)

@@ -100,6 +100,8 @@ CORE = [
           _LIVES),
     _core("heart-stands-still", "peer.c", "\tself->heartbeat++;\n", "", "liveness", "A10",
           "tests/vm/test_peers.py -k own_place"),
+    _core("turn-is-kept", "chardev.c", "\tivshmem_doorbell_forgo(ivd, turn);\n", "",
+          "rate limit", "A36", "tests/vm/test_contract.py -k limit"),
     _core("any-slot", "choice.c", "if (slot < region->slots || slot == IVSHMEM_AUTO_SLOT)",
           "if (1)", "bound", "A07", "tests/vm/test_region.py -k slot_of_a_plain"),
     _core("id-beyond-the-slots-for-ever", "choice.c", "\t\tivd->self.given = slot;\n",
@@ -175,6 +177,9 @@ _RETURN = "tests/blk/test_disk_return.py -k '{}'"
 _IO = "tests/blk/test_disk_io.py -k 'copies or verifies or grows'"
 
 BLK = [
+    _blk("sessions-without-end", "complete.c",
+         "command->tries < tries && !ivblk_is_old(queue, command)", "command->tries < tries",
+         "bound", "A31", "tests/blk/test_disk_hostile.py -k ends_each"),
     _blk("any-answer", "complete.c", " || queue->table[tag].id != id)", ")", "check", "A28",
          _LIED),
     _blk("tags-alike", "submit.c", "(u32)queue->seq++ << IVBLK_TAG_BITS | rq->tag;",

@@ -118,6 +118,10 @@ BLKSERVER = [
     _back("no-room-for-answers", "front.c", "stuck = !has_room(front, queue);",
           "stuck = front->slot && !has_room(front, queue) && 0;", "bound", "A15",
           _ASKED.format("nobody_takes")),
+    _back("hello-before-orphans-end", "front.c", "\tif (front->orphans)\n\t\treturn;\n", "",
+          "order", "A34", "pytest tests/blk/test_nbd.py -k session_waits"),
+    _back("trusts-the-next-flush", "file_io.c", "\tdisk->unsure = true;\n", "", "check", "A31",
+          "pytest tests/blk/test_io.py -k written_back"),
     _back("orphans-overtake", "front.c", "\tif (front->orphans)\n\t\treturn false;\n"
           "\tif (!front->unused)\n\t\treturn false;\n\tfront->queue",
           "\tif (!front->unused)\n\t\treturn false;\n\tfront->queue", "order", "A34",
