@@ -3,12 +3,16 @@
 import contextlib
 import random
 import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
 from lab import Server
+from lab.paths import ROOT
 from tests.region_image import MAGIC
 from tests.server.waiting import wait_until
 
@@ -296,3 +300,78 @@ def test_doorbells_without_end(front: FrontEnd, honest: FrontEnd, back: BackEnd)
         front.do('ring', 50000)
         works(honest)
     assert back.report()['sleeps'] - before < 200000 / 8
+
+
+# What waits in poll() for nothing then waits: others get in between
+LATE = r'''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <poll.h>
+#include <unistd.h>
+
+int poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+    static int (*real)(struct pollfd *, nfds_t, int);
+    int ready;
+
+    if (!real)
+        real = (int (*)(struct pollfd *, nfds_t, int))dlsym(RTLD_NEXT, "poll");
+    ready = real(fds, n, timeout);
+    if (ready && !timeout)
+        usleep(20000);
+    return ready;
+}
+'''
+
+# Fills all doorbells of a peer and makes them block, until a thread sleeps for that
+FILL = '''
+import os, sys, time
+from pathlib import Path
+from tests.server.client import Client
+client = Client(Path(sys.argv[1])).handshake(4, 2)
+fds = client.eventfds[int(sys.argv[2])]
+tasks = Path(f'/proc/{sys.argv[3]}/task')
+
+def sleeps():
+    return any(task.joinpath('syscall').read_text().startswith('1 ')
+               for task in tasks.iterdir())
+
+print('ready', flush=True)
+while not all(sleeps() or time.sleep(0.01) for _ in range(3)):
+    for fd in fds:
+        os.set_blocking(fd, False)
+        try:
+            os.eventfd_read(fd)
+        except BlockingIOError:
+            pass
+        time.sleep(0.001)
+        try:
+            os.eventfd_write(fd, (1 << 64) - 2)
+        except BlockingIOError:
+            pass
+        os.set_blocking(fd, True)
+'''
+
+
+@pytest.mark.attack("A36")
+def test_doorbells_that_block(server: Server, export, attach, image: Path, directory: Path):
+    """The back end goes to sleep in one: all are served again, and it ends when told to."""
+    late = directory / 'late.so'
+    subprocess.run(['cc', '-shared', '-fPIC', '-x', 'c', '-', '-o', late], input=LATE,
+                   text=True, check=True)
+    back = export(image, prefix=['env', f'LD_PRELOAD={late}'])
+    victim, other = attach(), attach()
+    for front in (victim, other):
+        front.hello()
+    # The back end came first
+    with subprocess.Popen([sys.executable, '-c', FILL, server.socket, '1', str(back.pid)],
+                          cwd=ROOT, text=True, stdout=subprocess.PIPE) as filler:
+        assert filler.stdout and filler.stdout.readline() == 'ready\n'
+        until = time.monotonic() + 4 * BOUND
+        while filler.poll() is None and time.monotonic() < until:
+            with contextlib.suppress(Failed):
+                works(victim)
+        assert filler.poll() == 0, 'it never slept'
+    for _ in range(3):
+        works(other)
+    back.end()
