@@ -70,7 +70,7 @@ def vm(module_vms, module_servers, faults, tmp_path_factory):
 
 # Linux makes an interrupt without its file in /proc, and warns when it removes that; where
 # there is no memory for its own it shows from where that was asked, with a line before.
-@pytest.mark.console_expects("WARNING: .* remove_proc_entry|Call Trace:|__kasan_kmalloc")
+@pytest.mark.console_expects(r"WARNING: .* remove_proc_entry|Call Trace:|kasan_\w+\+0x")
 @pytest.mark.kernel("debug")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("course", COURSES)
