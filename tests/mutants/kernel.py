@@ -66,10 +66,10 @@ CORE = [
           "return page >= pages->first && page < pages->end;\n}\n\n/* Likewise, as",
           "return true;\n}\n\n/* Likewise, as", "bound", "A39",
           _FORMAT.format("can_be_mapped or node_shows")),
-    _core("anybody-formats", "region.c", "\tif (!file->privileged)\n\t\treturn -EPERM;\n"
+    _core("anybody-formats", "format.c", "\tif (!file->privileged)\n\t\treturn -EPERM;\n"
           "\tif (flags", "\tif (flags", "permission", "A42",
           _FORMAT.format("rights or region_in_use")),
-    _core("formats-in-use", "region.c", "\t\tif (peer->state != IVPEER_ABSENT)\n"
+    _core("formats-in-use", "format.c", "\t\tif (peer->state != IVPEER_ABSENT)\n"
           "\t\t\treturn IVSHMEM_THERE;\n", "", "check", "A05",
           _FORMAT.format("rights or region_in_use")),
     _core("buffers-not-revoked", "pci.c", "\t\tivshmem_buffers_revoke(ivd);\n"
@@ -187,7 +187,7 @@ BLK = [
     _blk("short-answers", "complete.c", "\tif (length < sizeof(response))\n"
          "\t\treturn false;\n", "", "bound", "A28", _LIED),
     _blk("news-of-a-front-end", "complete.c",
-         " ||\n\t    ivblk->news.role != IVBLK_BACK_END)", ")", "check", "A29", _LIED),
+         " ||\n\t    news.role != IVBLK_BACK_END)", ")", "check", "A29", _LIED),
     _blk("requests-from-the-back-end", "complete.c", "return kind != IVBLK_KIND_REQUEST;",
          "return true;", "check", "A28", _LIED),
     _blk("second-back-end", "links.c", "\tif (ivblk->active)\n"
