@@ -167,32 +167,23 @@ def test_floods(disk: Disk) -> None:
         assert link.sessions == 1
 
 
-@pytest.mark.attack("A31")
-def test_never_answers(disk: Disk) -> None:
-    """Who does not answer is given up, though the link is up."""
-    with serving(disk) as back:
-        disk.wait()
-        disk.timeout(1)
-        back.answer = lambda request: None
-        assert "Input/output error" in disk.fails(
-            "dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct")
-        good(disk)
-        back.answer = back.honest
-        disk.timeout(3600)
-        disk.wait()
-        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct status=none")
+def silent(_request: Request) -> None:
+    """No answer, though the link is up."""
+
+
+def ended(request: Request) -> None:
+    """Another session, before that has lasted too long."""
+    raise Over(request.number)
 
 
 @pytest.mark.attack("A31")
-def test_ends_each_session(disk: Disk) -> None:
-    """Who answers nothing and begins anew before that is too long is given up as well."""
-    def ended(request: Request) -> None:
-        raise Over(request.number)
-
+@pytest.mark.parametrize("answer", [silent, ended])
+def test_never_answers(disk: Disk, answer: Callable[[Request], None]) -> None:
+    """Who does not answer is given up."""
     with serving(disk) as back:
         disk.wait()
         disk.timeout(1)
-        back.answer = ended
+        back.answer = answer
         assert "Input/output error" in disk.fails(
             "dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct")
         good(disk)
