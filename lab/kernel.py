@@ -99,8 +99,10 @@ class Kernel:
         """What it has to be told at boot, to check all that it can."""
         if not self.checks_itself:
             return ""
-        # It is so slow that on a busy host its trial of the timer finds none
-        words = ["no_timer_check"]
+        # It is so slow that on a busy host its trial of the timer finds none, and that each
+        # pass of its softirqs takes long: with the ten callbacks of RCU that are called in
+        # one, those of many processes that end keep others waiting for minutes.
+        words = ["no_timer_check", "rcutree.blimit=2000", "rcutree.rcu_resched_ns=50000000"]
         if self.config("CONFIG_KASAN") == "y":
             # Silent after its first report otherwise
             words.append("kasan_multi_shot")
