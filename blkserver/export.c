@@ -6,11 +6,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "export.h"
@@ -323,40 +321,8 @@ static bool is_over(const struct export *export)
 	return export->disk.failed || (export->stopping && front_idle(export));
 }
 
-/*
- * Whoever holds a doorbell of a peer can fill it up and make it block, between a look
- * at it and the write that rings: a signal now and then ends that.  While the disk is
- * opened there is nobody to ring.
- */
-static int start_alarm(timer_t *alarm)
-{
-	struct sigevent event = {
-		.sigev_notify = SIGEV_THREAD_ID,
-		.sigev_signo = SIGALRM,
-	};
-	struct itimerspec second = {
-		.it_interval.tv_sec = 1,
-		.it_value.tv_sec = 1,
-	};
-
-	event._sigev_un._tid = gettid();
-	if (timer_create(CLOCK_MONOTONIC, &event, alarm))
-		return -errno;
-	timer_settime(*alarm, 0, &second, NULL);
-	return 0;
-}
-
 static void serve(struct export *export)
 {
-	timer_t alarm;
-	int ret;
-
-	ret = start_alarm(&alarm);
-	if (ret) {
-		log_error("%s: a timer: %s", export->config->name, strerror(-ret));
-		export->doomed = true;
-		return;
-	}
 	while (!is_over(export)) {
 		if (spin_again(&export->spin, do_round(export)))
 			continue;
@@ -366,7 +332,6 @@ static void serve(struct export *export)
 	}
 	/* The last answers. */
 	front_flush(export);
-	timer_delete(alarm);
 }
 
 static void tell(struct export *export, enum export_state state)

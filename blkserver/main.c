@@ -215,18 +215,10 @@ static void parse_command_line(struct server *server, int argc, char **argv)
 	}
 }
 
-static void note_nothing(int number)
-{
-	(void)number;
-}
-
 static int catch_signals(struct server *server)
 {
-	struct sigaction alarm = { .sa_handler = note_nothing };
 	sigset_t signals;
 
-	/* Ends what an export's thread waits for: see serve(). */
-	sigaction(SIGALRM, &alarm, NULL);
 	/* Whoever reads our counters may be gone. */
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);

@@ -5,11 +5,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "layout.h"
@@ -269,7 +271,39 @@ static int enter(struct links *ls)
 	return 0;
 }
 
-int links_open(struct links *ls, const char *address)
+static void note_nothing(int number)
+{
+	(void)number;
+}
+
+/*
+ * Whoever holds a doorbell of a peer can fill it up and make it block, between a look
+ * at it and the write that rings: a signal each second ends that.
+ */
+static int start_alarm(timer_t *alarm)
+{
+	struct sigaction action = { .sa_handler = note_nothing };
+	struct sigevent event = {
+		.sigev_notify = SIGEV_THREAD_ID,
+		.sigev_signo = SIGALRM,
+	};
+	struct itimerspec second = {
+		.it_interval.tv_sec = 1,
+		.it_value.tv_sec = 1,
+	};
+
+	sigaction(SIGALRM, &action, NULL);
+	/* The C library has no other name for it. */
+	event._sigev_un._tid = gettid();
+	if (timer_create(CLOCK_MONOTONIC, &event, alarm)) {
+		complain("a timer: %s", strerror(errno));
+		return -1;
+	}
+	timer_settime(*alarm, 0, &second, NULL);
+	return 0;
+}
+
+static int open_section(struct links *ls, const char *address)
 {
 	int ret;
 
@@ -291,6 +325,16 @@ int links_open(struct links *ls, const char *address)
 		return 0;
 	explain(ls, ret);
 	detach(&ls->at);
+	return -1;
+}
+
+int links_open(struct links *ls, const char *address)
+{
+	if (start_alarm(&ls->alarm))
+		return -1;
+	if (!open_section(ls, address))
+		return 0;
+	timer_delete(ls->alarm);
 	return -1;
 }
 
@@ -532,4 +576,5 @@ void links_close(struct links *ls)
 	unmap_memory(ls);
 	ls->attached = false;
 	detach(&ls->at);
+	timer_delete(ls->alarm);
 }

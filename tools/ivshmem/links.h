@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <ivshmem/link.h>
 
@@ -66,6 +67,7 @@ struct peer_link {
  * @wanted:     name of the section, or NULL for the only one
  * @name:       own name for others, or NULL for the host's
  * @who:        for messages about peers
+ * @alarm:      wakes up who sleeps in a doorbell that was made to block
  * @attached:   the section is mapped, and this is a peer
  * @lost:       a session has ended when the region was another one, or seemed to be
  * @leaving:    the region is another one; the memory is unmapped once it may be
@@ -87,6 +89,7 @@ struct links {
 	const char *wanted;
 	const char *name;
 	const char *who;
+	timer_t alarm;
 	bool attached;
 	bool lost;
 	bool leaving;
@@ -111,7 +114,8 @@ struct links {
  * links_open() - join a section
  * @address: of the server's link; NULL for the default
  *
- * With @owner, @wanted, @name and @who set, and the rest 0.
+ * With @owner, @wanted, @name and @who set, and the rest 0.  Until links_close() the
+ * calling thread gets SIGALRM each second, which is caught.
  *
  * Return: 0, or -1 after a message.
  */

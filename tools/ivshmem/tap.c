@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/time.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -69,28 +68,12 @@ static void note_report(int number)
 	report_wanted = 1;
 }
 
-static void note_nothing(int number)
-{
-	(void)number;
-}
-
-/*
- * Who holds a doorbell of a peer can make it block; a signal now and then ends
- * any such wait.
- */
 static void catch_signals(void)
 {
-	struct itimerval second = {
-		.it_interval.tv_sec = 1,
-		.it_value.tv_sec = 1,
-	};
 	struct sigaction action = { .sa_handler = note_report };
 
 	catch_interrupts();
 	sigaction(SIGUSR1, &action, NULL);
-	action.sa_handler = note_nothing;
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &second, NULL);
 }
 
 static int watch(struct loop *loop, int operation, int fd, uint32_t events)
