@@ -561,7 +561,7 @@ int ivshmem_doorbell_ring(struct ivshmem_device *ivd, u32 peer, u32 vector);
 int ivshmem_doorbell_admit(struct ivshmem_device *ivd, bool nonblock,
 			   u64 *wait, u64 *turn);
 void ivshmem_doorbell_forgo(struct ivshmem_device *ivd, u64 turn);
-void ivshmem_doorbell_set_rate(struct ivshmem_device *ivd, unsigned int rate);
+void ivshmem_doorbell_forget(struct ivshmem_device *ivd);
 int ivshmem_eventfd_bind(struct ivshmem_file *file, u32 vector, int fd);
 void ivshmem_eventfd_release(struct ivshmem_file *file);
 

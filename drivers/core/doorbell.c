@@ -457,16 +457,12 @@ void ivshmem_doorbell_forgo(struct ivshmem_device *ivd, u64 turn)
 }
 
 /**
- * ivshmem_doorbell_set_rate() - another limit for unprivileged callers
- * @ivd: the device
- * @rate: doorbells a second, 0 for no limit
- *
- * Turns that were given under the old one hold up nobody any more.
+ * ivshmem_doorbell_forget() - nobody waits for turns of before
+ * @ivd: the device, whose limit is another one now
  */
-void ivshmem_doorbell_set_rate(struct ivshmem_device *ivd, unsigned int rate)
+void ivshmem_doorbell_forget(struct ivshmem_device *ivd)
 {
 	spin_lock(&ivd->ring_lock);
-	WRITE_ONCE(ivd->ring_rate, rate);
 	ivd->ring_due = 0;
 	spin_unlock(&ivd->ring_lock);
 }

@@ -79,13 +79,20 @@ static ssize_t cache_mode_store(struct device *dev,
 }
 static DEVICE_ATTR_RW(cache_mode);
 
-static int ivshmem_rate_parse(const char *buf, unsigned int *rate)
+static ssize_t ivshmem_rate_store(unsigned int *rate, const char *buf,
+				  size_t count)
 {
-	int ret = kstrtouint(buf, 0, rate);
+	unsigned int new;
+	int ret;
 
+	ret = kstrtouint(buf, 0, &new);
 	if (ret)
 		return ret;
-	return *rate > NSEC_PER_SEC ? -EINVAL : 0;
+	if (new > NSEC_PER_SEC)
+		return -EINVAL;
+
+	WRITE_ONCE(*rate, new);
+	return count;
 }
 
 static ssize_t ring_rate_show(struct device *dev,
@@ -98,15 +105,13 @@ static ssize_t ring_rate_store(struct device *dev,
 			       struct device_attribute *attr, const char *buf,
 			       size_t count)
 {
-	unsigned int rate;
-	int ret;
+	struct ivshmem_device *ivd = to_ivd(dev);
+	ssize_t ret;
 
-	ret = ivshmem_rate_parse(buf, &rate);
-	if (ret)
-		return ret;
-
-	ivshmem_doorbell_set_rate(to_ivd(dev), rate);
-	return count;
+	ret = ivshmem_rate_store(&ivd->ring_rate, buf, count);
+	if (ret > 0)
+		ivshmem_doorbell_forget(ivd);
+	return ret;
 }
 static DEVICE_ATTR_RW(ring_rate);
 
@@ -120,15 +125,7 @@ static ssize_t irq_rate_store(struct device *dev,
 			      struct device_attribute *attr, const char *buf,
 			      size_t count)
 {
-	unsigned int rate;
-	int ret;
-
-	ret = ivshmem_rate_parse(buf, &rate);
-	if (ret)
-		return ret;
-
-	WRITE_ONCE(to_ivd(dev)->irq_rate, rate);
-	return count;
+	return ivshmem_rate_store(&to_ivd(dev)->irq_rate, buf, count);
 }
 static DEVICE_ATTR_RW(irq_rate);
 

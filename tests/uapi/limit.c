@@ -54,6 +54,15 @@ static int open_as_nobody(int flags)
 	return fd;
 }
 
+/* Another process; 0 in that */
+static pid_t begin_child(void)
+{
+	pid_t child = fork();
+
+	assert_true(child >= 0);
+	return child;
+}
+
 /* Rings until the limit says no; returns how often it said yes. */
 static unsigned int exhaust(int fd)
 {
@@ -213,8 +222,7 @@ static void test_opener_decides(void **state)
 	/* root uses what nobody has opened: limited */
 	exhaust(fd);
 	/* nobody uses what root has opened: not limited */
-	child = fork();
-	assert_true(child >= 0);
+	child = begin_child();
 	if (child == 0) {
 		if (setresuid(NOBODY, NOBODY, NOBODY))
 			_exit(1);
@@ -235,8 +243,7 @@ static void test_user_namespace(void **state)
 
 	(void)state;
 	set_rate(1);
-	child = fork();
-	assert_true(child >= 0);
+	child = begin_child();
 	if (child == 0) {
 		if (setresuid(NOBODY, NOBODY, NOBODY) ||
 		    unshare(CLONE_NEWUSER))
@@ -263,6 +270,20 @@ static void test_no_limit(void **state)
 	set_rate(0);
 	for (i = 0; i < MANY; i++)
 		assert_int_equal(device_ring(fd, NO_PEER, 0), 0);
+	close(fd);
+}
+
+/* With another limit nobody waits for what was rung before. */
+static void test_limit_begins_anew(void **state)
+{
+	int fd = open_as_nobody(O_RDWR | O_NONBLOCK);
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 5; i++) {
+		set_rate(1);
+		assert_int_equal(device_ring(fd, NO_PEER, 0), 0);
+	}
 	close(fd);
 }
 
@@ -338,8 +359,7 @@ static void test_interrupted_takes_no_turn(void **state)
 
 	(void)state;
 	set_rate(1);
-	child = fork();
-	assert_true(child >= 0);
+	child = begin_child();
 	if (child == 0)
 		be_interrupted(fd, 2 * WAIT_MS / 1000);
 	assert_int_equal(waitpid(child, &status, 0), child);
@@ -364,8 +384,7 @@ static void test_killed(void **state)
 
 	(void)state;
 	set_rate(1);
-	child = fork();
-	assert_true(child >= 0);
+	child = begin_child();
 	if (child == 0)
 		while (!device_ring(fd, NO_PEER, 0))
 			;
@@ -394,6 +413,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_opener_decides),
 		cmocka_unit_test(test_user_namespace),
 		cmocka_unit_test(test_no_limit),
+		cmocka_unit_test(test_limit_begins_anew),
 		cmocka_unit_test(test_interrupted),
 		cmocka_unit_test(test_interrupted_takes_no_turn),
 		cmocka_unit_test(test_killed),
