@@ -99,9 +99,9 @@ class Kernel:
         """What it has to be told at boot, to check all that it can."""
         if not self.checks_itself:
             return ""
-        # It is so slow that on a busy host its trial of the timer finds none, and that each
-        # pass of its softirqs takes long: with the ten callbacks of RCU that are called in
-        # one, those of many processes that end keep others waiting for minutes.
+        # It is so slow that on a busy host its trial of the timer finds none. In campaigns
+        # tasks have waited minutes for a grace period, and no more since more callbacks of
+        # RCU than ten are called after a pass of softirqs, which take long here.
         words = ["no_timer_check", "rcutree.blimit=2000", "rcutree.rcu_resched_ns=50000000"]
         if self.config("CONFIG_KASAN") == "y":
             # Silent after its first report otherwise
