@@ -446,7 +446,7 @@ def test_the_unit_allows_what_the_program_does(server: Server, unit: Path, direc
         subprocess.run(['kill', str(second.pid)], check=True)
         second.running.end()
     used = set(re.findall(r'^\d+ +([a-z0-9_]+)\(', trace.read_text(), re.MULTILINE))
-    assert {'epoll_wait', 'ioctl', 'setitimer'} <= used
+    assert {'epoll_wait', 'ioctl', 'timer_create'} <= used
     sets = system_call_sets()
     allowed = expand(sets, '@default')
     for forbidden, names in re.findall('^SystemCallFilter=(~?)(.*)$', unit.read_text(),
