@@ -63,11 +63,22 @@ def is_frame_of(kind: int) -> Callable[[int, bytes], bool]:
 
 
 def talk(card: Card, host: Host) -> None:
-    """A question and its answer."""
-    card.send(arp_request(card, host))
+    """A question and its answer.
+
+    It is asked again each second, as a kernel does: for a while after its carrier came the
+    host's drops what it has to send.
+    """
     heads = header(), mac(card.address) + mac(host.mac) + b'\x08\x06'
-    card.await_record(lambda kind, payload: kind == FRAME and payload[:16] == heads[0] and
-                      payload[16:30] == heads[1], 'an answer')
+    asked = -1.0
+
+    def answered() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked > 1:
+            card.send(arp_request(card, host))
+            asked = time.monotonic()
+        kind, payload = card.take() or (PAD, b'')
+        return kind == FRAME and payload[:16] == heads[0] and payload[16:30] == heads[1]
+    wait_until(answered, 'an answer')
 
 
 def others_go_on(hosts: tuple[Host, Host]) -> None:
