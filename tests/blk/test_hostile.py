@@ -323,9 +323,11 @@ int poll(struct pollfd *fds, nfds_t n, int timeout)
 }
 '''
 
-# Fills all doorbells of a peer and makes them block, until a thread sleeps for that
+# Leaves all doorbells of a peer writable for a moment, fills them up, makes them block and
+# keeps them full, until a thread sleeps for that
 FILL = '''
-import os, sys, time
+import os, select, sys, time
+from contextlib import suppress
 from pathlib import Path
 from tests.server.client import Client
 client = Client(Path(sys.argv[1])).handshake(4, 2)
@@ -336,20 +338,30 @@ def sleeps():
     return any(task.joinpath('syscall').read_text().startswith('1 ')
                for task in tasks.iterdir())
 
-print('ready', flush=True)
-while not all(sleeps() or time.sleep(0.01) for _ in range(3)):
-    for fd in fds:
-        os.set_blocking(fd, False)
-        try:
-            os.eventfd_read(fd)
-        except BlockingIOError:
-            pass
-        time.sleep(0.001)
-        try:
+def change(fd, full):
+    os.set_blocking(fd, False)
+    with suppress(BlockingIOError):
+        os.eventfd_read(fd)
+    with suppress(BlockingIOError):
+        if full:
             os.eventfd_write(fd, (1 << 64) - 2)
-        except BlockingIOError:
-            pass
-        os.set_blocking(fd, True)
+    os.set_blocking(fd, True)
+
+def slept():
+    for fd in fds:
+        change(fd, False)
+    time.sleep(0.002)
+    for _ in range(40):
+        for fd in select.select([], fds, [], 0)[1]:
+            change(fd, True)
+        if all(sleeps() for _ in range(3)):
+            return True
+        time.sleep(0.001)
+    return False
+
+print('ready', flush=True)
+while not slept():
+    pass
 '''
 
 
@@ -360,10 +372,11 @@ def test_doorbells_that_block(server: Server, export, attach, image: Path, direc
     subprocess.run(['cc', '-shared', '-fPIC', '-x', 'c', '-', '-o', late], input=LATE,
                    text=True, check=True)
     back = export(image, prefix=['env', f'LD_PRELOAD={late}'])
-    victim, other = attach(), attach()
-    for front in (victim, other):
-        front.hello()
-    # The back end came first
+    # One after the other: the back end is peer 0, the victim 1
+    victim = attach()
+    victim.hello()
+    other = attach()
+    other.hello()
     with subprocess.Popen([sys.executable, '-c', FILL, server.socket, '1', str(back.pid)],
                           cwd=ROOT, text=True, stdout=subprocess.PIPE) as filler:
         assert filler.stdout and filler.stdout.readline() == 'ready\n'
