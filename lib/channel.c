@@ -14,11 +14,6 @@
 #include "channel.h"
 #include "region.h"
 
-/*
- * The directory may be seen later than the link: the driver looks at it twice a
- * second.  After so long what it says is of this session's peer.
- */
-#define SETTLE_MS	(2U * IVPEER_BEAT_MS)
 /* A signal does not keep the peer from being rung. */
 #define KICK_TRIES	3
 
@@ -151,22 +146,16 @@ int channel_end(struct ivshmem_channel *ch, enum ivring_fault reason)
 /* Asks the directory; false if the peer of this session is not there. */
 static bool peer_there(struct ivshmem_channel *ch)
 {
-	uint32_t age = ivshmem_clock() - ch->up_at;
+	uint32_t now = ivshmem_clock();
 	struct ivshmem_peer peer;
 
 	if (ivshmem_get_peer(ch->ivs, ch->peer, &peer))
 		return true;
 	__atomic_store_n(&ch->vectors, peer.vectors, __ATOMIC_RELAXED);
-	if (age <= SETTLE_MS) {
-		if (peer.state == IVSHMEM_ALIVE)
-			ch->peer_epoch = peer.epoch;
-		return true;
-	}
-	if (peer.state == IVSHMEM_ALIVE && !ch->peer_epoch)
-		ch->peer_epoch = peer.epoch;
-	if (!ch->peer_epoch)
-		return age <= IVPEER_SILENT_MS;
-	return peer.state == IVSHMEM_ALIVE && peer.epoch == ch->peer_epoch;
+	if (peer.state == IVSHMEM_ALIVE)
+		return !ivlink_is_orphan(&ch->link, peer.epoch, now);
+	return now - ch->link.up_since <= (ch->link.life ? IVLINK_SETTLE_MS :
+							   IVPEER_SILENT_MS);
 }
 
 /* With @ch->lock held, and a session. */
@@ -252,8 +241,6 @@ static int step(struct ivshmem_channel *ch, bool *kick)
 	}
 	if (!(events & IVLINK_WENT_UP))
 		return -EAGAIN;
-	ch->up_at = ivshmem_clock();
-	ch->peer_epoch = 0;
 	ch->tx.held = false;
 	ch->rx.held = false;
 	set_error(ch, 0);

@@ -74,8 +74,6 @@ struct channel_way {
  * @queues:    the rings
  * @poll_fd:   what ivshmem_channel_fd() returned, or -1
  * @timer_fd:  makes it readable when it is time to look
- * @up_at:     when the session began
- * @peer_epoch: of the peer in the directory, once seen alive in this session
  * @faults:    sessions that ended by a fault
  * @reason:    why the last one ended
  */
@@ -103,8 +101,6 @@ struct ivshmem_channel {
 	struct ivlink_queue queues[IVREGION_QUEUES_MAX];
 	int poll_fd;
 	int timer_fd;
-	uint32_t up_at;
-	uint32_t peer_epoch;
 	uint64_t faults;
 	const char *reason;
 };

@@ -179,9 +179,9 @@ static unsigned int ivblk_ask_again(struct ivblk *ivblk, struct ivblk_link *link
  * before it is known that they are used no more.
  */
 static unsigned int ivblk_active_step(struct ivblk *ivblk,
-				      struct ivblk_link *link)
+				      struct ivblk_link *link, bool orphan)
 {
-	bool restart = READ_ONCE(ivblk->restart);
+	bool restart = orphan || READ_ONCE(ivblk->restart);
 	enum ivring_fault reason;
 
 	if (!restart && !READ_ONCE(ivblk->lost) &&
@@ -202,15 +202,20 @@ static u32 ivblk_link_step(struct ivblk *ivblk, u32 slot)
 	struct ivblk_link *link = &ivblk->links[slot];
 	unsigned int events;
 	struct ivpeer peer;
+	bool orphan;
 
 	ivshmem_function_peer(ivblk->function, slot, &peer);
 	if (peer.state == IVPEER_ABSENT)
 		ivblk_link_stop(ivblk, link);
 	else if (peer.state == IVPEER_ALIVE)
 		ivlink_start(&link->link);
+	orphan = peer.state == IVPEER_ALIVE &&
+		 ivlink_is_orphan(&link->link, peer.epoch, ivblk_now());
 
 	if (ivblk->active == link)
-		events = ivblk_active_step(ivblk, link);
+		events = ivblk_active_step(ivblk, link, orphan);
+	else if (orphan)
+		events = ivlink_end(&link->link, IVRING_STALE, ivblk_now());
 	else
 		events = ivlink_step(&link->link, ivblk_now(),
 				     get_random_u32());

@@ -170,11 +170,16 @@ static void ivnet_link_stop(struct ivnet *net, u32 slot)
 }
 
 /* Why the session has to end, before anything else is done */
-static enum ivring_fault ivnet_link_verdict(struct ivnet_link *link)
+static enum ivring_fault ivnet_link_verdict(struct ivnet_link *link,
+					    const struct ivpeer *peer)
 {
 	if (link->link.state != IVLINK_UP)
 		return IVRING_OK;
-	return link->restart ? IVRING_STALE : ivlink_check(&link->link);
+	if (link->restart || (peer->state == IVPEER_ALIVE &&
+			      ivlink_is_orphan(&link->link, peer->epoch,
+					       ivnet_now())))
+		return IVRING_STALE;
+	return ivlink_check(&link->link);
 }
 
 /* Does what is due for a link; returns when to come back, in milliseconds */
@@ -192,7 +197,7 @@ static u32 ivnet_link_step(struct ivnet *net, u32 slot)
 		ivlink_start(&link->link);
 	assign_bit(slot, net->silent, peer.state == IVPEER_SILENT);
 
-	reason = ivnet_link_verdict(link);
+	reason = ivnet_link_verdict(link, &peer);
 	if (reason) {
 		ivnet_quiesce(net, slot, slot);
 		/* Another look could find all well again, and nobody to use it */

@@ -30,6 +30,11 @@
  */
 #define IVLINK_REST_MS		100U
 #define IVLINK_REST_MAX_MS	30000U
+/*
+ * The directory may be seen later than the link: what it says for so long after a
+ * session has begun is of the peer of that session
+ */
+#define IVLINK_SETTLE_MS	(2U * IVPEER_BEAT_MS)
 /* A link that was up for so long has no faults any more */
 #define IVLINK_GOOD_MS		60000U
 
@@ -70,6 +75,7 @@ struct ivlink_queue {
  * @faults: times that it had to rest, since it was last good
  * @rest_until: when it may announce, while it rests
  * @up_since: when it came up
+ * @life: the peer's epoch in the directory that goes with the session, or 0
  * @sessions: times that it came up
  * @reason: why the last session ended
  *
@@ -89,6 +95,7 @@ struct ivlink {
 	__u32 faults;
 	__u32 rest_until;
 	__u32 up_since;
+	__u32 life;
 	__u32 sessions;
 	enum ivring_fault reason;
 };
@@ -126,6 +133,7 @@ static inline void ivlink_init(struct ivlink *link, __u8 __ivshmem *memory,
 	link->faults = 0;
 	link->rest_until = 0;
 	link->up_since = 0;
+	link->life = 0;
 	link->sessions = 0;
 	link->reason = IVRING_OK;
 
@@ -209,6 +217,7 @@ static inline void ivlink_go_up(struct ivlink *link, __u32 now)
 	}
 	link->state = IVLINK_UP;
 	link->up_since = now;
+	link->life = 0;
 	link->sessions++;
 }
 
@@ -298,6 +307,28 @@ static inline enum ivring_fault ivlink_check(const struct ivlink *link)
 	}
 
 	return fault;
+}
+
+/**
+ * ivlink_is_orphan() - whether the session is of an earlier life of the peer
+ * @link: the link
+ * @life: the epoch in the directory of the peer, which is alive
+ * @now: the time
+ *
+ * A peer that has begun anew, and does not want the link any more, leaves words of
+ * its earlier life in it: the link alone does not tell.
+ *
+ * Return: true if the session has to end, with reason IVRING_STALE.
+ */
+static inline bool ivlink_is_orphan(struct ivlink *link, __u32 life, __u32 now)
+{
+	if (link->state != IVLINK_UP)
+		return false;
+	if (link->life && now - link->up_since > IVLINK_SETTLE_MS)
+		return life != link->life;
+
+	link->life = life;
+	return false;
 }
 
 /**

@@ -193,6 +193,23 @@ def test_never_answers(disk: Disk, answer: Callable[[Request], None]) -> None:
         disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=1 iflag=direct status=none")
 
 
+@pytest.mark.attack("A11")
+def test_begins_anew_and_is_no_back_end(disk: Disk) -> None:
+    """As a machine that was reset, without the program: requests wait for another one."""
+    with serving(disk) as back:
+        disk.wait()
+        link = next(link for link in back.links if link.state == "up")
+        beat = back._member.heart
+        poll_until(lambda: back._member.heart > beat + 6, BOUND, "a session that has settled")
+        with back.lock:
+            back.links.remove(link)
+            back._member.join()
+        disk.wait("waiting")
+        back.links.append(link)
+        disk.wait()
+        disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=16 iflag=direct status=none")
+
+
 @pytest.mark.attack("A14")
 @pytest.mark.parametrize("queue", [0, 1])
 def test_what_was_sent_is_taken_back(disk: Disk, queue: int) -> None:

@@ -592,6 +592,28 @@ def test_address_of_a_peer_that_has_died(server, honest):
                 back.ping(a.address)
 
 
+@pytest.mark.attack("A11")
+def test_who_begins_anew_and_wants_no_link(server, honest):
+    """As a machine that was reset, without the driver: the link's words are those of before."""
+    a, _ = honest
+    with NetPeer(server.socket, VECTORS, "10.88.0.97") as peer:
+        peer.wait_ready(a.slot)
+        link = peer.links[a.slot]
+        begun = link.ack
+        # The life that the session is of is known when the directory was looked at again
+        beat = peer._member.heart
+        wait_until(lambda: peer._member.heart > beat + 6, "a session that has settled")
+        assert peer.words.load(link.other) == begun
+        with peer.lock:
+            peer.links.pop(a.slot)
+            peer._member.join()
+        wait_until(lambda: peer.words.load(link.other) != begun, "a link that is down")
+        with peer.lock:
+            peer.links[a.slot] = link
+        peer.wait_ready(a.slot)
+        peer.ping(a.address)
+
+
 @pytest.mark.attack("A20")
 @pytest.mark.parametrize("place, value", [(4, 200), (12, 0x0a0b0c02)], ids=["longest", "address"])
 def test_hello_that_somebody_else_changed(server, honest, place, value):

@@ -101,6 +101,35 @@ static void who_begins_anew_ends_the_session(void **state)
 	}
 }
 
+static void who_begins_anew_elsewhere_ends_it_too(void **state)
+{
+	struct ivlink *link;
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	link = &w.side[0].link;
+	assert_false(ivlink_is_orphan(link, 1, w.now));
+	world_settle(&w);
+	/* The directory is seen late: of the life before, or not at all */
+	assert_false(ivlink_is_orphan(link, 1, w.now));
+	w.now = link->up_since + IVLINK_SETTLE_MS;
+	assert_false(ivlink_is_orphan(link, 2, w.now));
+	w.now++;
+	assert_false(ivlink_is_orphan(link, 2, w.now));
+	assert_true(ivlink_is_orphan(link, 1, w.now));
+	assert_true(ivlink_is_orphan(link, 3, w.now));
+	/* Another session is of another life */
+	assert_int_equal(ivlink_end(link, IVRING_STALE, w.now),
+			 IVLINK_KICK | IVLINK_WENT_DOWN);
+	assert_false(ivlink_is_orphan(link, 3, w.now));
+	world_settle(&w);
+	w.now += 2 * IVLINK_SETTLE_MS;
+	assert_false(ivlink_is_orphan(link, 3, w.now));
+	assert_true(ivlink_is_orphan(link, 2, w.now));
+	world_prove(&w);
+}
+
 static void who_stops_is_gone_until_it_starts(void **state)
 {
 	struct world w;
@@ -628,6 +657,7 @@ int main(void)
 		cmocka_unit_test(a_broken_ring_ends_the_session),
 		cmocka_unit_test(rests_double_from_fault_to_fault),
 		cmocka_unit_test(a_short_session_costs_a_rest),
+		cmocka_unit_test(who_begins_anew_elsewhere_ends_it_too),
 		cmocka_unit_test(faults_are_forgotten_after_a_good_time),
 		cmocka_unit_test(an_old_rest_does_not_come_back),
 		cmocka_unit_test(they_agree_after_every_schedule),

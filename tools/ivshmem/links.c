@@ -463,8 +463,11 @@ static void look_at_peer(struct links *ls, uint32_t slot)
 	if (ivshmem_get_peer(ls->at.ivs, slot, &peer) || !links_intact(ls))
 		return;
 	l->vectors = peer.vectors;
-	if (peer.state == IVSHMEM_ALIVE)
+	if (peer.state == IVSHMEM_ALIVE) {
 		ivlink_start(&l->link);
+		if (ivlink_is_orphan(&l->link, peer.epoch, ls->now))
+			links_end(ls, slot, IVRING_STALE);
+	}
 	if (peer.state != IVSHMEM_ABSENT || l->link.state == IVLINK_DOWN)
 		return;
 	/* The owner may have kept something for its return, also if it was not up. */
