@@ -157,6 +157,8 @@ NET = [
          "\t\tif (link->restart)\n"
          "\t\t\tevents = ivlink_end(&link->link, reason, ivnet_now());\n", "liveness", "A11",
          "tests/debug/test_delays.py -k seems_to_be_over"),
+    _net("earlier-life-goes-on", "links.c", "if (link->restart || (peer->state == IVPEER_ALIVE &&",
+         "if (link->restart || (0 &&", "liveness", "A11", _BAD.format("wants_no_link")),
     _net("stations-stolen", "fdb.c",
          "\t\tif (!(old & FDB_FIXED) || test_bit(old & FDB_SLOT, net->silent))\n"
          "\t\t\tfdb_set", "\t\tfdb_set", "check", "A24", _ADDRESSES),
@@ -193,6 +195,9 @@ BLK = [
     _blk("second-back-end", "links.c", "\tif (ivblk->active)\n"
          "\t\treturn \"there is another back end: stop one of them\";\n", "", "check", "A28",
          _LIED),
+    _blk("earlier-life-goes-on", "links.c", "orphan = peer.state == IVPEER_ALIVE &&",
+         "orphan = false && peer.state == IVPEER_ALIVE &&", "liveness", "A31",
+         "tests/blk/test_disk_hostile.py -k no_back_end"),
     _blk("not-given-up", "complete.c", "\t\tivblk_session_restart(ivblk);\n\t}\n"
          "\treturn BLK_EH_RESET_TIMER;", "\t}\n\treturn BLK_EH_RESET_TIMER;", "liveness",
          "A31", "tests/blk/test_disk_hostile.py -k never_answers"),

@@ -81,5 +81,8 @@ MISTAKES = {
               '&link->peer->epoch,\n\t\t\t\t     link->ack);', ''),
         _link('own-unseen', 'return ivshmem_load32(&link->own->epoch) == link->epoch &&\n'
               '\t       ivshmem_load32(&link->own->ack) == link->ack;', 'return link;'),
+        _link('orphan-kept', 'return life != link->life;', 'return false;'),
+        _link('orphan-hasty', 'link->life && now - link->up_since > IVLINK_SETTLE_MS',
+              'link->life'),
         _link('rest-alike', 'rest *= 2;', ''),
         _link('never-good', 'link->faults = 0;\n\t}', '(void)0;\n\t}')]}
