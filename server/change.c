@@ -76,6 +76,7 @@ struct link_config *change_merge(const struct link_config *served,
 		merged->vectors = served->vectors;
 		merged->memory = served->memory;
 		merged->huge_page = served->huge_page;
+		merged->layout_force = served->layout_force;
 	} else {
 		link_config_free(merged);
 		merged = NULL;

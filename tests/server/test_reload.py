@@ -268,6 +268,16 @@ def test_what_cannot_change(reloading, key):
         pass
 
 
+def test_layout_by_force_that_cannot_change(reloading):
+    """What belongs to a layout stays with it."""
+    settings = ('size=64K', 'peers=2', 'vectors=1')
+    server = reloading.start(reloading.link('a', *settings)).server
+    reloading.reload(reloading.link('a', *settings, 'layout=raw=a', 'layout-force=yes',
+                                    'mode=0600'))
+    assert 'stays as it is: layout; restart' in server.log
+    assert stat.S_IMODE(reloading.socket('a').stat().st_mode) == 0o600
+
+
 def test_several_that_cannot_change(reloading):
     """All of them are named; and a place that such a link keeps is not free
     for another one."""
