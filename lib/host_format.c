@@ -97,14 +97,13 @@ static int may_format(struct ivshmem *ivs, uint32_t flags, uint64_t *there,
 }
 
 /* Until those who were there have seen it, which nobody can be made to. */
-static int wait_left(struct ivshmem *ivs, uint64_t there)
+static void wait_left(struct ivshmem *ivs, uint64_t there)
 {
 	struct host_region *host = ivshmem_handle_region(ivs);
 	int64_t deadline = ivshmem_deadline(LEAVE_MS);
 	uint32_t slot;
-	int ret = 0;
 
-	while (!ret && ivshmem_time_left(deadline)) {
+	while (ivshmem_time_left(deadline)) {
 		for (slot = 0; slot < IVREGION_SLOTS_MAX; slot++)
 			if ((there >> slot & 1) &&
 			    ivshmem_load32(&ivshmem_host_line(host,
@@ -112,9 +111,9 @@ static int wait_left(struct ivshmem *ivs, uint64_t there)
 				break;
 		if (slot == IVREGION_SLOTS_MAX)
 			break;
-		ret = take_a_step();
+		/* A signal cannot end it: there is no format any more */
+		take_a_step();
 	}
-	return ret;
 }
 
 static int erase(struct ivshmem *ivs, uint64_t there)
@@ -133,7 +132,9 @@ static int erase(struct ivshmem *ivs, uint64_t there)
 	}
 	ivshmem_host_exit(ivs);
 	ivshmem_host_ring_all(ivs);
-	return there ? wait_left(ivs, there) : 0;
+	if (there)
+		wait_left(ivs, there);
+	return 0;
 }
 
 static int write_format(struct ivshmem *ivs,

@@ -6,8 +6,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -473,6 +475,31 @@ static void formatting_by_force_gets_everybody_out(void **state)
 	assert_int_equal(ivshmem_leave(o->ivs), -ENOTCONN);
 }
 
+static void note(int number)
+{
+	(void)number;
+}
+
+/* When it has begun there is no format any more, and it may not end so. */
+static void formatting_by_force_goes_on_after_signals(void **state)
+{
+	struct sigaction action = { .sa_handler = note }, before;
+	struct itimerval often = {
+		.it_interval.tv_usec = 7000, .it_value.tv_usec = 7000,
+	}, never = { 0 };
+	struct opened *o = *state;
+
+	join_as(o, 2, 5, "stubborn");
+	word(o, 2)->status = IVREGION_CONNECTED;
+	sigaction(SIGALRM, &action, &before);
+	setitimer(ITIMER_REAL, &often, NULL);
+	assert_int_equal(ivshmem_format(o->ivs, "raw=new", &forced, NULL, 0),
+			 0);
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigaction(SIGALRM, &before, NULL);
+	assert_int_equal(line(o, 2)->epoch, 0);
+}
+
 static void a_child_does_not_end_the_parents_part(void **state)
 {
 	struct opened *o = *state;
@@ -514,6 +541,7 @@ int main(void)
 		TEST(nothing_is_written_to_another_format),
 		TEST(joining_another_format_leaves_nothing_of_the_old_one),
 		TEST(formatting_by_force_gets_everybody_out),
+		TEST(formatting_by_force_goes_on_after_signals),
 		TEST(a_child_does_not_end_the_parents_part),
 	};
 
