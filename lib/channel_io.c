@@ -155,6 +155,9 @@ static bool had_all(struct ivshmem_channel *ch)
 	struct ivring_producer *p = producer(ch);
 	uint32_t cons;
 
+	/* A link that has begun anew since then knows no more of that one */
+	if (!p->session)
+		return false;
 	/* Pairs with ivlink_withdraw(), and with ivlink_announce() */
 	cons = ivshmem_load_acquire32(&p->peer->cons);
 	return cons == p->prod && p->next == p->prod &&
@@ -221,6 +224,9 @@ static int peek(struct ivshmem_channel *ch, const void **data, uint32_t *length,
 		ret = ivring_peek(c, data, length, kind);
 		if (ret != -EAGAIN)
 			break;
+		/* Padding that nothing has followed: somebody may drain */
+		if (c->next != c->cons && ivring_release(c))
+			channel_kick(ch);
 		ret = channel_wait(ch, &ch->rx, 0, &patience);
 		if (ret)
 			return ret;

@@ -136,6 +136,50 @@ static void draining_succeeds_after_another_call_has_failed(void **state)
 	assert_int_equal(send_kind(link->ch[0], 2), -ECONNRESET);
 }
 
+/* Nobody knows what a peer had of a session that was left for another. */
+static void draining_after_connecting_anew_says_that_all_is_lost(void **state)
+{
+	struct link *link = *state;
+	uint32_t kind;
+
+	ivshmem_channel_close(link->ch[1]);
+	link->ch[1] = NULL;
+	assert_int_equal(recv_kind(link->ch[0], &kind, LONG_MS), -ECONNRESET);
+	/* Longer than a short session makes the next one wait */
+	assert_int_equal(ivshmem_channel_connect(link->ch[0], 500), -ETIMEDOUT);
+	assert_int_equal(ivshmem_channel_drain(link->ch[0], LONG_MS),
+			 -ECONNRESET);
+}
+
+/* What was reserved at the end of the ring left padding there. */
+static void draining_does_not_wait_for_what_was_only_reserved(void **state)
+{
+	struct link *link = *state;
+	size_t most = ivshmem_channel_max_length(link->ch[0]);
+	pthread_t thread;
+	uint32_t kind;
+	void *place;
+	void *data = calloc(1, most);
+	void *ret;
+
+	assert_non_null(data);
+	assert_int_equal(send_kind(link->ch[0], 1), 0);
+	assert_int_equal(ivshmem_channel_send(link->ch[0], data, most, 2, 0,
+					      LONG_MS), 0);
+	assert_int_equal(recv_kind(link->ch[1], &kind, LONG_MS), 0);
+	assert_int_equal(ivshmem_channel_recv(link->ch[1], data, most, NULL,
+					      &kind, LONG_MS), 0);
+	free(data);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_message,
+					link->ch[1]), 0);
+	assert_int_equal(ivshmem_channel_reserve(link->ch[0], most, &place,
+						 LONG_MS), 0);
+	assert_int_equal(ivshmem_channel_drain(link->ch[0], LONG_MS), 0);
+	assert_int_equal(send_kind(link->ch[0], 3), 0);
+	pthread_join(thread, &ret);
+	assert_int_equal((intptr_t)ret, 0);
+}
+
 /* The receiver need not stay until the sender has seen that. */
 static void who_has_received_all_may_close(void **state)
 {
@@ -635,6 +679,8 @@ int main(int argc, char **argv)
 		TEST(a_session_that_is_over_stays_so_until_connected_anew),
 		TEST(what_was_reserved_for_another_session_is_not_sent),
 		TEST(draining_succeeds_after_another_call_has_failed),
+		TEST(draining_after_connecting_anew_says_that_all_is_lost),
+		TEST(draining_does_not_wait_for_what_was_only_reserved),
 		TEST(who_has_received_all_may_close),
 		TEST(calls_before_the_first_session_say_so),
 		TEST(a_peer_that_was_killed_is_noticed_and_comes_back),
