@@ -185,9 +185,29 @@ static void client_set_events(struct client *client, uint32_t events)
 		client_drop(client, "cannot be watched any more");
 }
 
+/*
+ * The connection itself says whether it is in its handshake, since it is what
+ * outlives this server: nobody else looks at the priority of such a socket.
+ */
+static void mark_handshake(const struct client *client, int marked)
+{
+	setsockopt(client->watch.fd, SOL_SOCKET, SO_PRIORITY, &marked,
+		   sizeof(marked));
+}
+
+static bool is_half_told(int fd)
+{
+	socklen_t length = sizeof(int);
+	int marked = 0;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &marked, &length) &&
+	       marked;
+}
+
 static void client_joined(struct client *client)
 {
 	client->state = CLIENT_JOINED;
+	mark_handshake(client, 0);
 	client->retry = 0;
 	link_count(client->link, &client->link->counts.joins);
 	log_client(client, LOG_INFO, LOG_ID_JOIN,
@@ -336,15 +356,36 @@ static struct client *client_new(struct link *link, int fd,
 	return client;
 }
 
+/* Nobody knows how far it was: it has to join again. */
+static void end_half_told(const struct link *link, const struct stored *stored,
+			  const struct ucred *credentials)
+{
+	struct protocol_message message = {
+		.value = PROTOCOL_ABORT,
+		.fd = -1,
+	};
+
+	log_warning("link %s: slot %u: pid %d (uid %u) was in its handshake "
+		    "when the server before ended; it has to join again",
+		    link->config->name, stored->index, credentials->pid,
+		    credentials->uid);
+	protocol_send(stored->fd, &message);
+}
+
 int client_resume(struct link *link, const struct stored *stored)
 {
 	struct ucred credentials = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
 	socklen_t length = sizeof(credentials);
-	struct client *client;
+	struct client *client = NULL;
 
 	getsockopt(stored->fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
-	client = client_new(link, stored->fd, &credentials);
+	if (is_half_told(stored->fd))
+		end_half_told(link, stored, &credentials);
+	else
+		client = client_new(link, stored->fd, &credentials);
 	if (!client) {
+		if (stored->number > link->numbers)
+			link->numbers = stored->number;
 		shutdown(stored->fd, SHUT_RDWR);
 		close(stored->fd);
 		return -1;
@@ -410,6 +451,7 @@ static void client_serve(struct client *client, unsigned int slot)
 	log_client(client, LOG_DEBUG, NULL,
 		   "slot %u: pid %d (uid %u) connected", slot,
 		   client->credentials.pid, client->credentials.uid);
+	mark_handshake(client, 1);
 	/* Before it can do anything there: it needs the memory for that. */
 	link_occupy(link, slot, client);
 	/* And before it learns the slot, which nobody else may get then. */

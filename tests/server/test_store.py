@@ -266,18 +266,20 @@ def test_a_manager_that_does_not_read(manage, join):
 
 
 @ENDS
-def test_a_client_in_its_handshake_keeps_its_slot(manage, directory, number):
-    """It knows the slot already, though not all doorbells."""
-    manager = manage(peers=8, vectors=64)
+def test_a_client_in_its_handshake_has_to_join_again(manage, directory, number):
+    """Nobody knows which doorbells it has; it is told, and its slot is free."""
+    manager = manage(peers=32, vectors=64)
     path = directory / 'lab.sock'
     with Client(path) as slow:
         assert [slow.message()[0] for _ in range(2)] == [0, 0]
         _, slow.memory = slow.message()
         wait_until(lambda: manager.clients() == {0}, 'it to be kept')
         manager.restart(number)
+        assert slow.drain() < 32 * 64
+        assert 'was in its handshake when the server before ended' in manager.log
         with Client(path) as other:
-            other.handshake(8, 64)
-            assert other.id == 1
+            other.handshake(32, 64)
+            assert other.id == 0
     wait_until(lambda: not manager.clients(), 'both to be forgotten')
 
 
