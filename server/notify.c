@@ -124,8 +124,11 @@ int notify_send_fd(const char *lines, int attached, bool wait)
 
 int notify_send(const char *lines)
 {
-	/* There is nobody to tell that nobody can be told. */
-	return notify_send_fd(lines, -1, false) == -EAGAIN ? -EAGAIN : 0;
+	int error = notify_send_fd(lines, -1, false);
+
+	/* Without a descriptor it can be told later.  Else there is nobody to tell. */
+	return error == -EAGAIN || error == -EMFILE || error == -ENFILE ?
+	       -EAGAIN : 0;
 }
 
 void notify_reloading(void)

@@ -26,7 +26,8 @@ void notify_reloading(void);
  * sd_notify() itself sleeps while the manager does not read, and with it
  * clients who come and go could stop the server.
  *
- * Return: 0, also without a service manager; -EAGAIN if it is busy.
+ * Return: 0, also without a service manager; -EAGAIN if it is busy, or there is no
+ * descriptor free to tell it.
  */
 int notify_send(const char *lines);
 

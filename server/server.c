@@ -27,6 +27,8 @@
 
 /* Between two status texts for the service manager. */
 #define STATUS_PAUSE	1000
+/* Until it is told again that the server lives, if it could not be. */
+#define WATCHDOG_RETRY	100
 
 struct link *server_find(const struct server *server, const char *name)
 {
@@ -274,7 +276,8 @@ static void feed_watchdog(struct server *server)
 	if (!server->watchdog_period || server->now < server->watchdog_due)
 		return;
 	server->watchdog_due = server->now + server->watchdog_period;
-	notify_send("WATCHDOG=1");
+	if (notify_send("WATCHDOG=1"))
+		server->watchdog_due = server->now + WATCHDOG_RETRY;
 }
 
 static bool has_ended(const struct server *server)
@@ -310,6 +313,8 @@ static int time_to_wait(const struct server *server)
 		next = control_next_timeout(server->control);
 	if (metrics_next_timeout(server) < next)
 		next = metrics_next_timeout(server);
+	if (spare_next_timeout(server) < next)
+		next = spare_next_timeout(server);
 	if (server->watchdog_period && server->watchdog_due < next)
 		next = server->watchdog_due;
 	if (next == UINT64_MAX)
@@ -347,6 +352,7 @@ static int serve_once(struct server *server)
 	run_timeouts(server->leaving);
 	control_run_timeouts(server->control);
 	metrics_run_timeouts(server);
+	spare_run_timeouts(server);
 	feed_watchdog(server);
 	/* Now that no event can name what these free. */
 	if (server->reload_due)

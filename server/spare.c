@@ -19,17 +19,22 @@
 #include "loop.h"
 #include "server.h"
 
+/* After a shortage, before accepting again; milliseconds. */
+#define SHORTAGE_PAUSE	100
+
 /**
  * struct spare - a socket that is kept
  * @watch:  of it
  * @server: the server
  * @next:   the next one
+ * @resume: when to accept again after a shortage; 0 if accepting
  * @name:   of the link that it is for
  */
 struct spare {
 	struct watch watch;
 	struct server *server;
 	struct spare *next;
+	uint64_t resume;
 	char name[LINK_NAME_LENGTH + 1];
 };
 
@@ -43,6 +48,34 @@ static int accept_one(const struct spare *spare)
 	return server_spend_reserve(spare->server, spare->watch.fd);
 }
 
+static void pause_one(struct spare *spare)
+{
+	spare->resume = spare->server->now + SHORTAGE_PAUSE;
+	watch_change(spare->server->epoll, &spare->watch, 0);
+}
+
+uint64_t spare_next_timeout(const struct server *server)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (const struct spare *spare = server->spares; spare;
+	     spare = spare->next) {
+		if (spare->resume && spare->resume < next)
+			next = spare->resume;
+	}
+	return next;
+}
+
+void spare_run_timeouts(struct server *server)
+{
+	for (struct spare *spare = server->spares; spare; spare = spare->next) {
+		if (!spare->resume || server->now < spare->resume)
+			continue;
+		spare->resume = 0;
+		watch_change(server->epoll, &spare->watch, EPOLLIN);
+	}
+}
+
 static void spare_ready(struct watch *watch, uint32_t events)
 {
 	struct spare *spare = watch_of(watch, struct spare, watch);
@@ -53,7 +86,7 @@ static void spare_ready(struct watch *watch, uint32_t events)
 		client_refuse(fd, REFUSAL_SHUTDOWN);
 	else if (fd != -EAGAIN && fd != -EINTR && fd != -ECONNABORTED)
 		/* Without descriptors: rather let them wait than spin. */
-		watch_change(spare->server->epoll, watch, 0);
+		pause_one(spare);
 	server_restore_reserve(spare->server);
 }
 

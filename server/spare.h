@@ -9,6 +9,8 @@
 #ifndef IVSHMEMD_SPARE_H
 #define IVSHMEMD_SPARE_H
 
+#include <stdint.h>
+
 struct server;
 struct spare;
 
@@ -28,6 +30,12 @@ void spare_add(struct server *server, const char *name, int fd);
  * more since the manager has closed it.
  */
 int spare_copy(struct server *server, const char *name);
+
+/** spare_next_timeout() - when to call spare_run_timeouts(); UINT64_MAX for never. */
+uint64_t spare_next_timeout(const struct server *server);
+
+/** spare_run_timeouts() - listen again after a shortage of descriptors. */
+void spare_run_timeouts(struct server *server);
 
 /** spare_drop() - close the socket that is kept under a name, if there is. */
 void spare_drop(struct server *server, const char *name);

@@ -538,3 +538,9 @@ def test_no_descriptor_for_who_comes_to_no_link(activation, directory):
     for _ in range(5):
         assert refusal(directory / 'one.sock') == REFUSED_SHUTDOWN
     server.wait_idle()
+    # Not even that one is of use: they wait, and are told when there are descriptors again
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (min(numbers) + 1, hard))
+    with Client(directory / 'one.sock') as late:
+        assert late.nothing_comes()
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free, hard))
+        assert late.message()[0] == REFUSED_SHUTDOWN
