@@ -24,6 +24,23 @@ struct widened {
 /* Guards widened_list: ivshmem_unmap() has no handle to keep it in. */
 static pthread_mutex_t widened_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct widened *widened_list;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void lock_list(void)
+{
+	pthread_mutex_lock(&widened_lock);
+}
+
+static void unlock_list(void)
+{
+	pthread_mutex_unlock(&widened_lock);
+}
+
+/* A child of fork(2) must find the list whole, and its lock free. */
+static void prepare_for_fork(void)
+{
+	pthread_atfork(lock_list, unlock_list, unlock_list);
+}
 
 void ivshmem_memory_init(struct ivshmem *ivs, int fd, uint64_t size)
 {
@@ -46,6 +63,7 @@ static int map_widened(struct ivshmem *ivs, uint64_t offset, size_t length,
 	struct widened *w;
 	void *base;
 
+	pthread_once(&fork_once, prepare_for_fork);
 	w = malloc(sizeof(*w));
 	if (!w)
 		return -ENOMEM;
@@ -134,6 +152,7 @@ static struct widened *take_widened(void *addr)
 {
 	struct widened **link, *found;
 
+	pthread_once(&fork_once, prepare_for_fork);
 	pthread_mutex_lock(&widened_lock);
 	for (link = &widened_list; *link; link = &(*link)->next)
 		if ((*link)->addr == addr)

@@ -275,7 +275,7 @@ int ivshmem_host_leave(struct ivshmem *ivs)
 	int ret = 0;
 
 	/* In a child of fork(2) the thread is not there, and the lock unsure. */
-	if (host->process && host->process != getpid())
+	if (host->process != getpid())
 		return -ENOTCONN;
 	pthread_mutex_lock(&host->member_lock);
 	pthread_mutex_lock(&host->lock);

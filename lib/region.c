@@ -33,6 +33,7 @@ void ivshmem_host_init(struct host_region *host)
 	pthread_mutex_init(&host->lock, NULL);
 	host->nudge = -1;
 	host->thread_fd = -1;
+	host->process = getpid();
 }
 
 void ivshmem_host_close(struct ivshmem *ivs)

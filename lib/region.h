@@ -48,7 +48,7 @@
  * @stop:       tells @thread to end
  * @thread:     beats
  * @thread_fd:  what it waits on
- * @process:    where @thread runs
+ * @process:    that has opened it, or where @thread runs
  */
 struct host_region {
 	pthread_mutex_t member_lock;

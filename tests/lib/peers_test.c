@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -520,6 +521,42 @@ static void a_child_does_not_end_the_parents_part(void **state)
 	assert_int_equal(ivshmem_leave(o->ivs), 0);
 }
 
+static atomic_bool enough;
+
+static void *look_often(void *argument)
+{
+	struct opened *o = argument;
+	struct ivshmem_region region;
+
+	while (!enough)
+		assert_int_equal(ivshmem_get_region(o->ivs, &region), 0);
+	return NULL;
+}
+
+/* Not even where another thread of the parent was in the library. */
+static void a_child_closes_what_was_never_joined(void **state)
+{
+	struct opened *o = *state;
+	pthread_t thread;
+	int i, status;
+	pid_t pid;
+
+	enough = false;
+	assert_int_equal(pthread_create(&thread, NULL, look_often, o), 0);
+	for (i = 0; i < 200; i++) {
+		pid = fork();
+		if (!pid) {
+			alarm(30);
+			ivshmem_close(o->ivs);
+			_exit(0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -543,6 +580,7 @@ int main(void)
 		TEST(formatting_by_force_gets_everybody_out),
 		TEST(formatting_by_force_goes_on_after_signals),
 		TEST(a_child_does_not_end_the_parents_part),
+		TEST(a_child_closes_what_was_never_joined),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
