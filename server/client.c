@@ -207,7 +207,6 @@ static bool is_half_told(int fd)
 static void client_joined(struct client *client)
 {
 	client->state = CLIENT_JOINED;
-	mark_handshake(client, 0);
 	client->retry = 0;
 	link_count(client->link, &client->link->counts.joins);
 	log_client(client, LOG_INFO, LOG_ID_JOIN,
@@ -255,6 +254,21 @@ static void client_wait_for_room(struct client *client)
 	client_set_events(client, EVENTS_OF_CLIENT | EPOLLOUT);
 }
 
+static int tell_next(const struct client *client,
+		     const struct protocol_view *view, bool last)
+{
+	struct protocol_message message = protocol_message(view, client->step);
+	int error;
+
+	/* Who has the last one has joined, even if this server ends now */
+	if (last)
+		mark_handshake(client, 0);
+	error = protocol_send(client->watch.fd, &message);
+	if (error && last)
+		mark_handshake(client, 1);
+	return error;
+}
+
 /* Send what can be sent of the handshake. */
 static void client_tell(struct client *client)
 {
@@ -267,12 +281,10 @@ static void client_tell(struct client *client)
 		.slot = client->slot,
 	};
 	unsigned int length = handshake_length(client);
-	struct protocol_message message;
 	int error = 0;
 
 	while (client->step < length) {
-		message = protocol_message(&view, client->step);
-		error = protocol_send(client->watch.fd, &message);
+		error = tell_next(client, &view, client->step + 1 == length);
 		if (error)
 			break;
 		client->step++;
@@ -287,8 +299,11 @@ static void client_tell(struct client *client)
 		client_wait_for_room(client);
 	else if (is_shortage(error))
 		client_starve(client, error);
-	else
+	else if (error == -EPIPE || error == -ECONNRESET)
 		client_gone(client);
+	else
+		/* It lives, and is told that nothing more will come */
+		client_drop(client, strerror(-error));
 }
 
 /* The protocol gives a client nothing to say: all that may come is its end. */

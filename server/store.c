@@ -361,21 +361,26 @@ void store_keep_link(struct store *store, struct link *link)
 void store_forget_link(struct store *store, struct link *link)
 {
 	struct stored entry = entry_of(link, STORED_MEMORY, 0, -1);
-	int error;
+	bool busy;
 
 	if (!link->stored)
 		return;
 	link->stored = false;
 	store->used -= need_of(link);
-	/* What it is too busy to hear is of no use without this. */
-	error = forget(&entry, true);
-	for (unsigned int i = 0; !error && i < count_doorbells(link); i++) {
+	/*
+	 * What it is too busy to hear is of no use without this.  Once it was, the
+	 * rest is tried, but not waited for.
+	 */
+	busy = forget(&entry, true);
+	for (unsigned int i = 0; i < count_doorbells(link); i++) {
 		entry = entry_of(link, STORED_DOORBELL, i, -1);
-		error = forget(&entry, true);
+		if (forget(&entry, !busy))
+			busy = true;
 	}
 	for (unsigned int slot = 0; slot < link->config->peers; slot++) {
-		if (!error && link->kept[slot].fd >= 0)
-			error = forget(&link->kept[slot], true);
+		if (link->kept[slot].fd >= 0 &&
+		    forget(&link->kept[slot], !busy))
+			busy = true;
 		link->kept[slot].fd = -1;
 	}
 }
