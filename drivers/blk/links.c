@@ -261,6 +261,17 @@ static void ivblk_look_for_end(struct ivblk *ivblk)
 	ivblk_give_up(ivblk);
 }
 
+/*
+ * The region is no more, and nobody answers.  Whom the core waits for before it removes
+ * this function may wait for a request: all fail before that.
+ */
+static void ivblk_lose_region(struct ivblk *ivblk)
+{
+	ivblk_session_end(ivblk);
+	if (ivblk->disk)
+		ivblk_give_up(ivblk);
+}
+
 /**
  * ivblk_links_work() - step all links
  * @work: of a disk
@@ -282,6 +293,10 @@ void ivblk_links_work(struct work_struct *work)
 	mutex_lock(&ivblk->lock);
 	if (ivblk->dying || ivblk->asleep)
 		goto out;
+	if (!ivshmem_function_intact(ivblk->function)) {
+		ivblk_lose_region(ivblk);
+		goto out;
+	}
 	for (slot = 0; slot < ivblk->nr_links; slot++) {
 		/* What is there belongs to others by now */
 		if (!ivshmem_function_intact(ivblk->function))

@@ -153,6 +153,9 @@ static void ivblk_say_end(struct ivblk *ivblk, u32 slot, enum ivring_fault reaso
 		dev_warn_ratelimited(ivblk->dev,
 				     "back end in slot %u is at fault (%d): ending its session\n",
 				     slot, reason);
+	} else if (!ivshmem_function_intact(ivblk->function)) {
+		dev_info_ratelimited(ivblk->dev,
+				     "region is no more: requests fail\n");
 	} else if (!ivblk->dying) {
 		dev_info_ratelimited(ivblk->dev,
 				     "back end in slot %u is gone: requests wait for it\n",
@@ -188,7 +191,9 @@ void ivblk_session_end(struct ivblk *ivblk)
 	ivblk->lost_at = jiffies;
 	ivblk_disk_hold(ivblk);
 
-	reason = ivlink_check(&link->link);
+	/* What is there may belong to others by now */
+	reason = ivshmem_function_intact(ivblk->function) ?
+		 ivlink_check(&link->link) : IVRING_STALE;
 	trace_ivblk_session_end(ivblk, ivblk_link_slot(ivblk, link), reason);
 	ivblk_say_end(ivblk, ivblk_link_slot(ivblk, link), reason);
 }

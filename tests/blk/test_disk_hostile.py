@@ -8,10 +8,12 @@ from typing import Any, Callable, Iterator
 import pytest
 
 from lab.agent import poll_until
+from tests.net.card import FUNCTIONS
+from tests.net.card import module as card_module
 
 from .backend import (FRONT_END, HELLO, IO_ERROR, NO_SPACE, READ, REQUEST, Over,
                       PythonBackEnd, Request, hello, response)
-from .guest import BOUND, Disk, device, folder
+from .guest import BOUND, NODE, Disk, device, folder, module
 
 # The second disk is that of an honest back end
 LAYOUT = "blk=disk0:48M:queues=2,,blk=good:48M:queues=2"
@@ -208,6 +210,38 @@ def test_begins_anew_and_is_no_back_end(disk: Disk) -> None:
         back.links.append(link)
         disk.wait()
         disk.run("dd if=/dev/ivblk0 of=/dev/null bs=4k count=16 iflag=direct status=none")
+
+
+# Has the kernel write to a page of the disk, which it has to read first, while it holds the
+# lock of all network devices
+HOLD_RTNL = """
+import ctypes, fcntl, mmap, os, socket, struct
+page = mmap.mmap(os.open('/dev/ivblk0', os.O_RDWR), 4096, offset=1 << 20)
+place = ctypes.addressof(ctypes.c_char.from_buffer(page))
+socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+fcntl.ioctl(socket, 0x8912, struct.pack('i4xQ', 4096, place))
+"""
+
+
+@pytest.mark.attack("A06", "A31")
+def test_erased_below_a_request(vms: Any, servers: Any) -> None:
+    """Who waits for it holds what the network card in front needs to go: nobody waits."""
+    server = servers(size="128M", vectors=4, peers=4, layout="net=lan:16M,,blk=disk0:48M:queues=2")
+    vm = vms("victim", [device(server)], memory="512M")
+    vm.load_driver()
+    vm.run(f"insmod {card_module(vm)} && insmod {module(vm)} reconnect_timeout=3600 && "
+           "ip link set lo up && ip address add 10.88.1.1/32 dev lo")
+    asked: list[Request] = []
+    with PythonBackEnd(server.socket, 4, SECTORS) as back:
+        vm.run(f"until [ -b {NODE} ]; do busybox sleep 0.02; done", BOUND)
+        back.answer = asked.append
+        holder = vm.spawn(["/usr/bin/python3", "-c", HOLD_RTNL])
+        poll_until(lambda: asked, BOUND, "a request")
+        back.memory.erase()
+        assert holder.wait(BOUND).returncode != 0
+        vm.run(f"until [ ! -e {NODE} ] && ! ls {FUNCTIONS} | grep -q net; do "
+               "busybox sleep 0.02; done", BOUND)
+        back.links.clear()
 
 
 @pytest.mark.attack("A14")
