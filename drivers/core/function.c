@@ -359,25 +359,37 @@ void ivshmem_functions_add(struct ivshmem_device *ivd,
 	}
 }
 
-/**
- * ivshmem_functions_remove() - remove all devices of a format
- * @format: the format
- *
- * Context: Process context, with the region's lock only: drivers unbind.
- */
-void ivshmem_functions_remove(struct ivshmem_format *format)
+static void ivshmem_functions_remove_some(struct ivshmem_format *format,
+					  bool disks)
 {
 	struct ivshmem_function *function;
+	bool disk;
 	u32 i;
 
 	for (i = 0; i < format->region.nr_sections; i++) {
+		disk = format->region.sections[i].type == IVREGION_BLK;
 		function = ivshmem_function_at(format, i);
-		if (!function)
+		if (!function || disk != disks)
 			continue;
 		auxiliary_device_delete(&function->auxdev);
 		RCU_INIT_POINTER(format->functions[i], NULL);
 		auxiliary_device_uninit(&function->auxdev);
 	}
+}
+
+/**
+ * ivshmem_functions_remove() - remove all devices of a format
+ * @format: the format
+ *
+ * Disks first: who holds the RTNL, which a card waits for, may be waiting in a
+ * page fault for what a disk has to read.
+ *
+ * Context: Process context, with the region's lock only: drivers unbind.
+ */
+void ivshmem_functions_remove(struct ivshmem_format *format)
+{
+	ivshmem_functions_remove_some(format, true);
+	ivshmem_functions_remove_some(format, false);
 }
 
 void ivshmem_functions_unregister(void)

@@ -12,6 +12,7 @@
 #include <linux/poll.h>
 #include <linux/ratelimit.h>
 #include <linux/rculist.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 #include <linux/workqueue.h>
@@ -462,6 +463,7 @@ void ivshmem_region_look(struct ivshmem_device *ivd, bool asked)
 static void ivshmem_region_beat(struct work_struct *work)
 {
 	struct ivshmem_device *ivd;
+	unsigned int noio;
 
 	ivd = container_of(to_delayed_work(work), struct ivshmem_device, beat);
 
@@ -472,12 +474,15 @@ static void ivshmem_region_beat(struct work_struct *work)
 	 */
 	smp_mb__after_atomic();
 
+	/* Reclaim may wait for a disk whose back end is noticed nowhere else */
+	noio = memalloc_noio_save();
 	mutex_lock(&ivd->region_lock);
 	ivshmem_region_look(ivd, false);
 	if (!ivd->stopped)
 		queue_delayed_work(ivshmem_region_wq, &ivd->beat,
 				   msecs_to_jiffies(IVPEER_BEAT_MS));
 	mutex_unlock(&ivd->region_lock);
+	memalloc_noio_restore(noio);
 }
 
 /**

@@ -10,6 +10,7 @@ import pytest
 from lab.agent import poll_until
 from tests.net.card import FUNCTIONS
 from tests.net.card import module as card_module
+from tests.vm.guest import DRIVER
 
 from .backend import (FRONT_END, HELLO, IO_ERROR, NO_SPACE, READ, REQUEST, Over,
                       PythonBackEnd, Request, hello, response)
@@ -224,7 +225,8 @@ fcntl.ioctl(socket, 0x8912, struct.pack('i4xQ', 4096, place))
 
 
 @pytest.mark.attack("A06", "A31")
-def test_erased_below_a_request(vms: Any, servers: Any) -> None:
+@pytest.mark.parametrize("way", ["erased", "unbound"])
+def test_gone_below_a_request(vms: Any, servers: Any, way: str) -> None:
     """Who waits for it holds what the network card in front needs to go: nobody waits."""
     server = servers(size="128M", vectors=4, peers=4, layout="net=lan:16M,,blk=disk0:48M:queues=2")
     vm = vms("victim", [device(server)], memory="512M")
@@ -237,7 +239,10 @@ def test_erased_below_a_request(vms: Any, servers: Any) -> None:
         back.answer = asked.append
         holder = vm.spawn(["/usr/bin/python3", "-c", HOLD_RTNL])
         poll_until(lambda: asked, BOUND, "a request")
-        back.memory.erase()
+        if way == "erased":
+            back.memory.erase()
+        else:
+            vm.run(f"cd {DRIVER} && echo 0000:00:10.0 > unbind", BOUND)
         assert holder.wait(BOUND).returncode != 0
         vm.run(f"until [ ! -e {NODE} ] && ! ls {FUNCTIONS} | grep -q net; do "
                "busybox sleep 0.02; done", BOUND)
