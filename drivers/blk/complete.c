@@ -383,7 +383,10 @@ int ivblk_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *iob)
 	return ivblk_reap(hctx->driver_data, iob, IVBLK_BUDGET);
 }
 
-/* Whether the session has to end because of a request; counts the times */
+/*
+ * Whether the session has to end because of a request; counts the times.  It is told under
+ * the lock: the next session must not end for what was overdue in this one.
+ */
 static bool ivblk_is_overdue(struct ivblk_queue *queue, struct request *rq)
 {
 	struct ivblk_command *command = blk_mq_rq_to_pdu(rq);
@@ -395,6 +398,7 @@ static bool ivblk_is_overdue(struct ivblk_queue *queue, struct request *rq)
 		  time_after_eq(jiffies, command->sent_at + rq->timeout);
 	if (overdue) {
 		command->tries++;
+		WRITE_ONCE(queue->ivblk->restart, true);
 		trace_ivblk_timeout(queue, &command->io);
 	}
 	spin_unlock_bh(&queue->lock);
@@ -425,7 +429,7 @@ enum blk_eh_timer_return ivblk_timeout(struct request *rq)
 		dev_warn_ratelimited(ivblk->dev,
 				     "back end in slot %u does not answer: beginning anew with it\n",
 				     queue->peer);
-		ivblk_session_restart(ivblk);
+		ivblk_run(ivblk);
 	}
 	return BLK_EH_RESET_TIMER;
 }
