@@ -110,6 +110,9 @@ CORE = [
     _core("slot-of-a-server", "choice.c", "\n\t       "
           "!ivslot_is_served(ivshmem_server_line(ivd, self->place)) &&", "", "check", "A07",
           "tests/vm/test_choice.py -k server_that_begins"),
+    _core("cards-before-disks", "function.c", "ivshmem_functions_remove_some(format, true);\n",
+          "ivshmem_functions_remove_some(format, false);\n", "liveness", "A31",
+          "tests/blk/test_disk_hostile.py -k gone_below"),
     _core("links-in-another-format", "function.c", "if (!ivshmem_function_intact(function) ||\n"
           "\t    !ivregion_intact(there, &function->format->region))", "if (0)", "check",
           "A05", "tests/vm/test_function.py -k 'formatted_while and not 6.12'"),
@@ -195,6 +198,8 @@ BLK = [
     _blk("second-back-end", "links.c", "\tif (ivblk->active)\n"
          "\t\treturn \"there is another back end: stop one of them\";\n", "", "check", "A28",
          _LIED),
+    _blk("kept-without-region", "links.c", "\t\tivblk_lose_region(ivblk);\n", "", "liveness",
+         "A06", "tests/blk/test_disk_hostile.py -k gone_below"),
     _blk("earlier-life-goes-on", "links.c", "orphan = peer.state == IVPEER_ALIVE &&",
          "orphan = false && peer.state == IVPEER_ALIVE &&", "liveness", "A31",
          "tests/blk/test_disk_hostile.py -k no_back_end"),
