@@ -249,6 +249,32 @@ def test_gone_below_a_request(vms: Any, servers: Any, way: str) -> None:
         back.links.clear()
 
 
+@pytest.mark.attack("A06", "A31")
+def test_erased_below_a_journal(vms: Any, servers: Any) -> None:
+    """The first disk goes when its file system has been written back, which the second holds."""
+    server = servers(size="128M", vectors=4, peers=4, layout="blk=disk0:48M,,blk=disk1:48M")
+    vm = vms("victim", [device(server)], memory="512M")
+    vm.load_driver()
+    vm.run(f"insmod {module(vm)} reconnect_timeout=3600")
+    asked: list[Request] = []
+    with PythonBackEnd(server.socket, 4, SECTORS) as first, \
+            PythonBackEnd(server.socket, 4, SECTORS, "disk1") as second:
+        vm.run(f"""
+            until [ -b {NODE} ] && [ -b {GOOD} ]; do busybox sleep 0.02; done
+            mkfs.ext4 -q -b 4096 -O journal_dev {GOOD} &&
+            mkfs.ext4 -q -b 4096 -J device={GOOD} {NODE} &&
+            mkdir -p /run/mounted && mount {NODE} /run/mounted && echo 1 > /run/mounted/file
+            """, BOUND)
+        second.answer = asked.append
+        writer = vm.spawn("sync /run/mounted/file")
+        poll_until(lambda: asked, BOUND, "a request of the journal")
+        first.memory.erase()
+        writer.wait(BOUND)
+        vm.run(f"until [ ! -e {NODE} ] && [ ! -e {GOOD} ]; do busybox sleep 0.02; done", BOUND)
+        for back in (first, second):
+            back.links.clear()
+
+
 @pytest.mark.attack("A14")
 @pytest.mark.parametrize("queue", [0, 1])
 def test_what_was_sent_is_taken_back(disk: Disk, queue: int) -> None:

@@ -199,7 +199,7 @@ BLK = [
          "\t\treturn \"there is another back end: stop one of them\";\n", "", "check", "A28",
          _LIED),
     _blk("kept-without-region", "links.c", "\t\tivblk_lose_region(ivblk);\n", "", "liveness",
-         "A06", "tests/blk/test_disk_hostile.py -k gone_below"),
+         "A06", "tests/blk/test_disk_hostile.py -k below_a_journal"),
     _blk("earlier-life-goes-on", "links.c", "orphan = peer.state == IVPEER_ALIVE &&",
          "orphan = false && peer.state == IVPEER_ALIVE &&", "liveness", "A31",
          "tests/blk/test_disk_hostile.py -k no_back_end"),
