@@ -203,9 +203,9 @@ BLK = [
     _blk("earlier-life-goes-on", "links.c", "orphan = peer.state == IVPEER_ALIVE &&",
          "orphan = false && peer.state == IVPEER_ALIVE &&", "liveness", "A31",
          "tests/blk/test_disk_hostile.py -k no_back_end"),
-    _blk("not-given-up", "complete.c", "\t\tivblk_session_restart(ivblk);\n\t}\n"
-         "\treturn BLK_EH_RESET_TIMER;", "\t}\n\treturn BLK_EH_RESET_TIMER;", "liveness",
-         "A31", "tests/blk/test_disk_hostile.py -k never_answers"),
+    _blk("not-given-up", "complete.c",
+         "\t\tWRITE_ONCE(queue->ivblk->restart, true);\n", "", "liveness", "A31",
+         "tests/blk/test_disk_hostile.py -k never_answers"),
     _blk("any-serial", "session.c", " &&\n\t       !strcmp(is->serial, was->serial);", ";",
          "check", "A29", _RETURN.format("refuses")),
     _blk("smaller-disk", "session.c", "is->sectors >= was->sectors &&", "1 &&", "bound",
