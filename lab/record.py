@@ -22,14 +22,18 @@ def commit() -> str:
     return done.stdout.strip()
 
 
+# A run of hours is of what was there when it began, whatever is committed meanwhile
+BEGUN = commit()
+
+
 def keep(name: str, command: str, seconds: float, found: dict[str, Any],
          of: str = "") -> None:
     """Write build/assurance/@name.json, in the place of what was there.
 
     @command ran for @seconds and has just ended; @found is what there is to be said of it.
-    It was @of other commits than this one if it was made in several runs.
+    It was @of other commits than the one it began with if it was made in several runs.
     """
     RECORDS.mkdir(parents=True, exist_ok=True)
     record = {"command": command, "ended": time.strftime("%Y-%m-%d %H:%M"),
-              "commit": of or commit(), "seconds": round(seconds), "found": found}
+              "commit": of or BEGUN, "seconds": round(seconds), "found": found}
     (RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
