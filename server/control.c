@@ -25,8 +25,6 @@
 #define REQUEST_LENGTH	32
 /* From connecting until the answer has been read, milliseconds. */
 #define VISIT_LENGTH	5000
-/* Until accepting is tried again after a shortage, milliseconds. */
-#define SHORTAGE_PAUSE	100
 
 /**
  * struct visitor - somebody who asks

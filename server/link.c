@@ -25,8 +25,6 @@
 
 /* Connections that are accepted before other descriptors get their turn. */
 #define ACCEPT_AT_ONCE		16
-/* Until accepting is tried again after a shortage, milliseconds. */
-#define SHORTAGE_PAUSE		100
 /* For handshakes that are under way when a link is stopped. */
 #define STOP_PATIENCE		2000
 /* Between two looks at what the region says, while somebody is there, ms. */

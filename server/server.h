@@ -16,6 +16,9 @@
 #include "source.h"
 #include "store.h"
 
+/* Until accepting is tried again after a shortage, milliseconds. */
+#define SHORTAGE_PAUSE	100
+
 struct client;
 struct control;
 struct link;

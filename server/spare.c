@@ -19,9 +19,6 @@
 #include "loop.h"
 #include "server.h"
 
-/* After a shortage, before accepting again; milliseconds. */
-#define SHORTAGE_PAUSE	100
-
 /**
  * struct spare - a socket that is kept
  * @watch:  of it
