@@ -110,8 +110,9 @@ CORE = [
     _core("slot-of-a-server", "choice.c", "\n\t       "
           "!ivslot_is_served(ivshmem_server_line(ivd, self->place)) &&", "", "check", "A07",
           "tests/vm/test_choice.py -k server_that_begins"),
-    _core("cards-before-disks", "function.c", "ivshmem_functions_remove_some(format, true);\n",
-          "ivshmem_functions_remove_some(format, false);\n", "liveness", "A31",
+    _core("cards-before-disks", "function.c", "_some(format, true);\n"
+          "\tivshmem_functions_remove_some(format, false);", "_some(format, false);\n"
+          "\tivshmem_functions_remove_some(format, true);", "liveness", "A31",
           "tests/blk/test_disk_hostile.py -k gone_below"),
     _core("links-in-another-format", "function.c", "if (!ivshmem_function_intact(function) ||\n"
           "\t    !ivregion_intact(there, &function->format->region))", "if (0)", "check",
